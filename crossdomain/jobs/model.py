@@ -1,0 +1,151 @@
+"""What a job is, what its function is given, and what running it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Literal
+
+import duckdb
+import pyarrow as pa
+
+from crossdomain.settings import Settings
+from crossdomain.storage.keys import Keyring, load_keys
+from crossdomain.storage.lake import Lake, Staged
+from crossdomain.storage.models import ModelStore
+from crossdomain.tables import Kind, TableRegistry
+
+Delivered = Literal["any", "until", "on"]
+Status = Literal["done", "unchanged", "up_to_date", "waiting"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """A table that a job reads, and which part of it.
+
+    Attributes:
+        table: Unversioned name, ``clean.events``.
+        days: Number of business days up to and including the key; None for all of them.
+        delivered: ``any`` row; rows known by the key's day (``until``); rows that were delivered on the
+            key's day (``on``; on the declared start also those of before).
+        optional: Whether days may be missing.
+    """
+
+    table: str
+    days: int | None = 1
+    delivered: Delivered = "any"
+    optional: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A function of a partition key from tables to tables.
+
+    Attributes:
+        name: Used on the command line, in ``metadata.yaml`` and by the DAGs.
+        version: Grows when the same inputs would give other rows.
+        inputs: What it reads.
+        outputs: What it writes, one partition each.
+        run: The function; it reads views and calls ``ctx.write``.
+        config: Choices that its rows depend on, as JSON-able values; part of the partition's fingerprint.
+        on_refusal: Outputs that are committed even when the gate refuses the day.
+    """
+
+    name: str
+    version: int
+    outputs: tuple[str, ...]
+    run: Callable[[JobContext], None]
+    inputs: tuple[Input, ...] = ()
+    config: Callable[[Settings], Mapping[str, Any]] = lambda settings: {}
+    on_refusal: tuple[str, ...] = ()
+
+    def kind(self, tables: TableRegistry) -> Kind:
+        """How the job depends on other days, as the metadata of its outputs declares."""
+        return tables.get(self.outputs[0]).kind
+
+
+@dataclass
+class JobContext:
+    """What a job's function is given for one key.
+
+    Inputs are DuckDB views named by their tables (``clean.events``); a sequential job finds its own
+    outputs of the day before in schema ``previous``.
+    """
+
+    job: Job
+    ds: date
+    settings: Settings
+    tables: TableRegistry
+    lake: Lake
+    made_by: Mapping[str, Any]
+    staged: dict[str, Staged] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+    touched: set[date] = field(default_factory=set)
+
+    @property
+    def con(self) -> duckdb.DuckDBPyConnection:
+        """The task's DuckDB."""
+        return self.lake.con
+
+    @property
+    def models(self) -> ModelStore:
+        """Model files."""
+        return ModelStore(self.lake.home)
+
+    @property
+    def keys(self) -> Keyring:
+        """The home's keys."""
+        return load_keys(self.lake.home)
+
+    def write(self, table: str, rows: str | pa.Table) -> Staged:
+        """Stages the key's partition of an output; it is committed when the function returns.
+
+        Args:
+            table: One of the job's outputs.
+            rows: SQL text or an Arrow table with the schema's columns.
+        """
+        if table not in self.job.outputs:
+            raise ValueError(f"job {self.job.name} does not declare output {table}")
+        spec = self.tables.get(table)
+        staged = self.lake.stage(spec, rows, {"ds": self.ds.isoformat()}, made_by=self.made_by)
+        self.staged[table] = staged
+        return staged
+
+    def note(self, **notes: Any) -> None:
+        """Adds facts to the result that people see."""
+        self.notes.update(notes)
+
+
+@dataclass(frozen=True)
+class TableResult:
+    """Rows of one written partition, its checksum, and whether the rows changed."""
+
+    table: str
+    rows: int
+    checksum: str
+    changed: bool
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """What running a job for one key did.
+
+    Attributes:
+        job: Name of the job.
+        ds: The key that was asked for.
+        status: ``done`` (rows changed), ``unchanged`` (built again, same rows), ``up_to_date``
+            (nothing to do), ``waiting`` (an input or the day before is not there yet).
+        keys: Business days whose outputs changed, in order; consumers must hear of these.
+        tables: What was written for ``ds``.
+        notes: Facts for people.
+        seconds: Wall time.
+    """
+
+    job: str
+    ds: date
+    status: Status
+    keys: tuple[date, ...] = ()
+    tables: Sequence[TableResult] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0

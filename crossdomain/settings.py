@@ -1,0 +1,117 @@
+"""Deployment settings, read from the environment once and passed on as a value.
+
+Choices of a model or of a rule live beside the code that uses them (for example
+``crossdomain.content.settings``); what is here says where the platform lives and how much it may use.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from crossdomain.errors import InputError
+
+_PREFIX = "CROSSDOMAIN_"
+_REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where the platform lives and how it runs.
+
+    Attributes:
+        home: Root of landing, lake, models, serving, reports and keys; shared by all workers.
+        include: Folder with ``sql/``, ``feeds/``, ``experiments/`` and ``text/``.
+        tz: IANA name of the business time zone; a business day ``ds`` is a day there.
+        start: Declared first business day of the data; sequential and windowed jobs need it.
+        domains: The two domains, in the order (knowledge side, beauty side).
+        late_days: An event may arrive up to this many days after its day, unless its feed says else.
+        early_minutes: Tolerance for clocks that run ahead: later than that after the delivery's day
+            is ``too_early``.
+        memory_limit: DuckDB's memory limit for one task, in DuckDB's notation (``4GB``).
+        threads: DuckDB's threads for one task.
+        seed: Seed of everything random.
+        publish_dsn: If given, serving tables are also published to this PostgreSQL database.
+    """
+
+    home: Path = Path("var")
+    include: Path = _REPOSITORY / "include"
+    tz: str = "Asia/Shanghai"
+    start: date | None = None
+    domains: tuple[str, str] = ("knowledge", "beauty")
+    late_days: int = 3
+    early_minutes: int = 120
+    memory_limit: str = "4GB"
+    threads: int = 2
+    seed: int = 7
+    publish_dsn: str | None = None
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Settings from ``CROSSDOMAIN_*`` variables; what is not set keeps its default.
+
+        Raises:
+            InputError: A variable does not parse; the message names it.
+        """
+        env = os.environ if environ is None else environ
+        given = {name[len(_PREFIX) :].lower(): value for name, value in env.items() if name.startswith(_PREFIX)}
+        values: dict[str, object] = {}
+        for name, parse in _PARSERS.items():
+            if given.get(name):
+                try:
+                    values[name] = parse(given[name])
+                except (ValueError, ZoneInfoNotFoundError) as error:
+                    raise InputError(f"{_PREFIX}{name.upper()}={given[name]!r} is not valid: {error}") from error
+        return cls(**values)  # type: ignore[arg-type]
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The business time zone."""
+        return ZoneInfo(self.tz)
+
+    def day_is_closed(self, day: date, now: datetime | None = None) -> bool:
+        """Whether the business day is over, so that its delivery may exist."""
+        moment = (now or datetime.now(UTC)).astimezone(self.zone)
+        return moment.date() >= day + timedelta(days=1)
+
+
+def parse_day(text: str) -> date:
+    """A business day from ``YYYY-MM-DD``.
+
+    Raises:
+        InputError: The text is not a date of that form, or the day does not exist.
+    """
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
+    except ValueError as error:
+        raise InputError(f"{text!r} is not a day: give YYYY-MM-DD, a day that exists ({error})") from error
+
+
+def _domains(text: str) -> tuple[str, str]:
+    names = tuple(part.strip() for part in text.split(","))
+    if len(names) != 2 or not all(name.isidentifier() for name in names) or names[0] == names[1]:
+        raise ValueError("give two different names, joined by a comma")
+    return names  # type: ignore[return-value]
+
+
+def _zone_name(text: str) -> str:
+    return ZoneInfo(text).key
+
+
+_PARSERS = {
+    "home": lambda text: Path(text).expanduser().resolve(),
+    "include": lambda text: Path(text).expanduser().resolve(),
+    "tz": _zone_name,
+    "start": date.fromisoformat,
+    "domains": _domains,
+    "late_days": int,
+    "early_minutes": int,
+    "memory_limit": str,
+    "threads": int,
+    "seed": int,
+    "publish_dsn": str,
+}

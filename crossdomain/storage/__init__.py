@@ -1,0 +1,1 @@
+"""The only place that builds paths, opens DuckDB, writes files and holds keys."""
