@@ -7,7 +7,7 @@ Choices of a model or of a rule live beside the code that uses them (for example
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -95,14 +95,14 @@ def _domains(text: str) -> tuple[str, str]:
     names = tuple(part.strip() for part in text.split(","))
     if len(names) != 2 or not all(name.isidentifier() for name in names) or names[0] == names[1]:
         raise ValueError("give two different names, joined by a comma")
-    return names  # type: ignore[return-value]
+    return names
 
 
 def _zone_name(text: str) -> str:
     return ZoneInfo(text).key
 
 
-_PARSERS = {
+_PARSERS: dict[str, Callable[[str], object]] = {
     "home": lambda text: Path(text).expanduser().resolve(),
     "include": lambda text: Path(text).expanduser().resolve(),
     "tz": _zone_name,

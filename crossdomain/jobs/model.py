@@ -61,8 +61,11 @@ class Job:
     on_refusal: tuple[str, ...] = ()
 
     def kind(self, tables: TableRegistry) -> Kind:
-        """How the job depends on other days, as the metadata of its outputs declares."""
-        return tables.get(self.outputs[0]).kind
+        """How the job depends on other days, as the metadata of its outputs declares.
+
+        A job without tables of its own (publish) works like a delivery: it commits by itself.
+        """
+        return tables.get(self.outputs[0]).kind if self.outputs else "delivery"
 
 
 @dataclass

@@ -7,6 +7,7 @@ keys arrive does not matter.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,6 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from hashlib import blake2b
 from itertools import count
-import json
 from typing import Any
 
 from crossdomain.columns import DELIVERED_DS
@@ -89,6 +89,7 @@ def _run_day(job: Job, ds: date, settings: Settings, *, force: bool) -> JobResul
             lake.view(tables.get(name), partitions, schema=schema, where=where)
         for name, partitions in resolved.previous:
             lake.view(tables.get(name), partitions, schema="previous")
+        lake.con.execute("SET VARIABLE ds = ?", [ds])  # SQL asks for it with getvariable('ds')
         context = JobContext(job, ds, settings, tables, lake, resolved.made_by)
         return _execute(context)
 

@@ -26,7 +26,7 @@ import duckdb
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
-from deltalake.transaction import AddAction
+from deltalake.transaction import AddAction, RemoveAction
 
 from crossdomain.columns import DELIVERED_DS, PARTITION_TYPES
 from crossdomain.errors import CommitConflict, CrossdomainError
@@ -218,7 +218,7 @@ class Lake:
             live = _live(spec, self.home.table(spec), table)
             before = [partition for partition in live if _matches(partition.values, replace)]
             changed = _content(before) != _staged_content(spec, staged)
-            actions = [_add(self.home.table(spec), file) for file in staged]
+            actions: list[AddAction | RemoveAction] = [_add(self.home.table(spec), file) for file in staged]
             try:
                 table.create_write_transaction(
                     actions,
@@ -268,9 +268,7 @@ class Lake:
         table = self._open(spec)
         if table is None:
             return []
-        removed = table.vacuum(
-            retention_hours=keep_hours, dry_run=False, enforce_retention_duration=False, full=True
-        )
+        removed = table.vacuum(retention_hours=keep_hours, dry_run=False, enforce_retention_duration=False, full=True)
         return [self.home.table(spec) / unquote(name) for name in removed]
 
     # within ------------------------------------------------------------------------------------

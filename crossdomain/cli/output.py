@@ -1,0 +1,56 @@
+"""How commands speak: tables for people, one JSON document for programs, errors on standard error."""
+
+from __future__ import annotations
+
+import json as json_module
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from crossdomain.errors import CrossdomainError
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
+
+
+def show(
+    document: object,
+    *,
+    json: bool,
+    title: str,
+    columns: Sequence[str] = (),
+    rows: Sequence[Sequence[object]] = (),
+    facts: Mapping[str, Any] | None = None,
+) -> None:
+    """Prints a result: the document as JSON, or the title, facts and rows as a table."""
+    if json:
+        print(json_module.dumps(document, ensure_ascii=False, default=str))
+        return
+    console = Console()
+    console.print(f"[bold]{escape(title)}[/bold]")
+    for name, value in (facts or {}).items():
+        console.print(f"  {escape(str(name))}: {escape(str(value))}")
+    if rows:
+        table = Table(*columns)
+        for row in rows:
+            table.add_row(*(escape(_cell(value)) for value in row))
+        console.print(table)
+
+
+@contextmanager
+def errors() -> Iterator[None]:
+    """Turns an error of the platform into its message and exit code; a bug keeps its traceback."""
+    try:
+        yield
+    except CrossdomainError as error:
+        print(f"crossdomain: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def _cell(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

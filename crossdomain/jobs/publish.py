@@ -1,0 +1,29 @@
+"""Job ``publish``: the serving database of the day, and PostgreSQL if a target is set."""
+
+from __future__ import annotations
+
+from crossdomain.errors import MissingInput
+from crossdomain.jobs.model import Job, JobContext
+
+
+def run(ctx: JobContext) -> None:
+    """Publishes the newest partition, up to the day, of every serving table that has one."""
+    from crossdomain.storage import postgres, serving
+
+    found = []
+    for spec in ctx.tables:
+        if spec.layer == "serving":
+            until = [partition for partition in ctx.lake.partitions(spec) if partition.ds <= ctx.ds]
+            if until:
+                found.append((spec, until[-1]))
+    if not found:
+        raise MissingInput(f"publish {ctx.ds}: no serving table has a day up to {ctx.ds}; run the jobs before it")
+    publication, new = serving.publish(ctx.lake, found, ctx.ds)
+    ctx.note(file=publication.path.name, current_ds=publication.ds.isoformat(), rows=publication.rows)
+    if new:
+        ctx.touched.add(ctx.ds)
+    if ctx.settings.publish_dsn and publication.ds == ctx.ds:
+        postgres.publish(ctx.lake, found, ctx.settings.publish_dsn)
+
+
+JOB = Job(name="publish", version=1, outputs=(), run=run)

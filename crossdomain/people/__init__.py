@@ -1,0 +1,1 @@
+"""Who the accounts belong to, and what they allow."""

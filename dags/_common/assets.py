@@ -1,0 +1,28 @@
+"""Who emits what, and who runs on it: the platform's assets, each partitioned by the business day.
+
+| asset | emitted by | consumed by |
+| --- | --- | --- |
+| raw | ingest_daily | clean_daily |
+| clean | clean_daily | people_daily, content_daily, experiments_daily |
+| people | people_daily | recs_train |
+| catalogue | content_daily | recs_score |
+| content | content_daily | serving_publish |
+| models | recs_train | recs_score |
+| recommendations | recs_score | serving_publish |
+| experiments | experiments_daily | serving_publish |
+| published | serving_publish | nobody inside |
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import Asset
+
+RAW = Asset(name="raw", uri="crossdomain://lake/raw")
+CLEAN = Asset(name="clean", uri="crossdomain://lake/clean")
+PEOPLE = Asset(name="people", uri="crossdomain://lake/derived/people")
+CATALOGUE = Asset(name="catalogue", uri="crossdomain://lake/derived/catalogue")
+CONTENT = Asset(name="content", uri="crossdomain://lake/serving/content")
+MODELS = Asset(name="models", uri="crossdomain://lake/serving/champions")
+RECOMMENDATIONS = Asset(name="recommendations", uri="crossdomain://lake/serving/recommendations")
+EXPERIMENTS = Asset(name="experiments", uri="crossdomain://lake/serving/experiment_metrics")
+PUBLISHED = Asset(name="published", uri="crossdomain://serving/current")

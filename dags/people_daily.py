@@ -1,0 +1,32 @@
+"""### Folds a day into the state of accounts, links, consents and persons.
+
+**Does** carry yesterday's state on with what was delivered on the day (sequential; as known on the day).
+
+**Runs on** `clean`. **Outputs** `derived.accounts`, `derived.account_links`, `derived.people`. **Emits**
+`people` for the day and for the days after it that can now be built.
+
+**Rerun** clear the run of that day, or `crossdomain run people --date D`; the days after follow. A day whose
+predecessor is missing is skipped, and made up when the predecessor is there.
+
+**Owner** people.
+"""
+
+from __future__ import annotations
+
+from _common.assets import CLEAN, PEOPLE
+from _common.defaults import Tag, dag_options, on_day_of
+from airflow.sdk import dag, get_current_context, task
+
+
+@dag(schedule=on_day_of(CLEAN), doc_md=__doc__, **dag_options(Tag.PEOPLE))
+def people_daily() -> None:
+    @task(outlets=[PEOPLE])
+    def build_people() -> list[str]:
+        from _common.running import run_and_emit
+
+        return run_and_emit("people", emits=PEOPLE, context=get_current_context())
+
+    build_people()
+
+
+people_daily()

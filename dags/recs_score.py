@@ -1,0 +1,33 @@
+"""### Writes the recommendations of the day in both directions.
+
+**Does** score everyone who may have recommendations with the champion of the day; popularity for those whom
+the model does not know or who did not agree to personalisation. Nothing owned, nothing off sale, a reason
+each.
+
+**Runs on** `catalogue` or `models`, whichever comes last for the day: the first one finds the other missing
+and is skipped. **Outputs** `serving.recommendations`. **Emits** `recommendations`.
+
+**Rerun** clear the run of that day, or `crossdomain run score --date D`.
+
+**Owner** recommend.
+"""
+
+from __future__ import annotations
+
+from _common.assets import CATALOGUE, MODELS, RECOMMENDATIONS
+from _common.defaults import Tag, dag_options, on_day_of
+from airflow.sdk import dag, get_current_context, task
+
+
+@dag(schedule=on_day_of(CATALOGUE | MODELS), doc_md=__doc__, **dag_options(Tag.RECOMMEND))
+def recs_score() -> None:
+    @task(outlets=[RECOMMENDATIONS])
+    def score_people() -> list[str]:
+        from _common.running import run_and_emit
+
+        return run_and_emit("score", emits=RECOMMENDATIONS, context=get_current_context())
+
+    score_people()
+
+
+recs_score()

@@ -1,0 +1,32 @@
+"""### Trains the recommender and names the champion of the day.
+
+**Does** train ALS on what was known on the day, measure it on the last days against popularity, and keep or
+change the champion; the champion changes only when the new model is not worse.
+
+**Runs on** `people`. **Outputs** `serving.model_metrics`, `serving.champions`, files under `models/`.
+**Emits** `models`.
+
+**Rerun** clear the run of that day, or `crossdomain run train --date D`.
+
+**Owner** recommend.
+"""
+
+from __future__ import annotations
+
+from _common.assets import MODELS, PEOPLE
+from _common.defaults import Tag, dag_options, on_day_of
+from airflow.sdk import dag, get_current_context, task
+
+
+@dag(schedule=on_day_of(PEOPLE), doc_md=__doc__, **dag_options(Tag.RECOMMEND))
+def recs_train() -> None:
+    @task(outlets=[MODELS])
+    def train_models() -> list[str]:
+        from _common.running import run_and_emit
+
+        return run_and_emit("train", emits=MODELS, context=get_current_context())
+
+    train_models()
+
+
+recs_train()

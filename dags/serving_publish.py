@@ -1,0 +1,32 @@
+"""### Publishes the serving tables.
+
+**Does** build a DuckDB file of the newest partition of every serving table and flip `serving/CURRENT` to it,
+never to an older day; with `CROSSDOMAIN_PUBLISH_DSN` set, swap the tables in PostgreSQL in one transaction.
+
+**Runs on** `content`, `recommendations` or `experiments`; each run checks what is new. **Outputs**
+`serving/serving-<day>-<version>.duckdb`, `serving/CURRENT`. **Emits** `published`.
+
+**Rerun** clear the run of that day, or `crossdomain run publish --date D`.
+
+**Owner** data-platform.
+"""
+
+from __future__ import annotations
+
+from _common.assets import CONTENT, EXPERIMENTS, PUBLISHED, RECOMMENDATIONS
+from _common.defaults import Tag, dag_options, on_day_of
+from airflow.sdk import dag, get_current_context, task
+
+
+@dag(schedule=on_day_of(CONTENT | EXPERIMENTS | RECOMMENDATIONS), doc_md=__doc__, **dag_options(Tag.SERVING))
+def serving_publish() -> None:
+    @task(outlets=[PUBLISHED])
+    def publish_serving() -> list[str]:
+        from _common.running import run_and_emit
+
+        return run_and_emit("publish", emits=PUBLISHED, context=get_current_context())
+
+    publish_serving()
+
+
+serving_publish()
