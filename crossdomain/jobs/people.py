@@ -23,18 +23,18 @@ def build(ctx: JobContext) -> None:
     ctx.con.execute("SET VARIABLE first_domain = ?", [first])
     ctx.con.execute("SET VARIABLE second_domain = ?", [second])
     ctx.con.execute("CREATE SCHEMA IF NOT EXISTS state")
+    rows = {}
     for name in ("accounts", "account_links"):
         spec = ctx.tables.get(f"derived.{name}")
         ctx.con.execute(f"CREATE TABLE state.{name} AS {query(spec)}")
-        ctx.write(spec.full_name, f"FROM state.{name}")
+        rows[name] = ctx.write(spec.full_name, f"FROM state.{name}").rows
     agreed = ctx.con.execute(_AGREED).to_arrow_table()
     members = persons(agreed)
     ctx.con.register("members", members)
     ctx.con.execute("CREATE TABLE state.members AS FROM members")
     ctx.write("derived.people", query(ctx.tables.get("derived.people")))
     ctx.note(
-        accounts=ctx.staged["derived.accounts"].rows,
-        links=ctx.staged["derived.account_links"].rows,
+        **rows,
         linked_persons=len(set(members.column("person").to_pylist())),
     )
 

@@ -1,0 +1,108 @@
+"""Runs delivery days through Airflow: starts it, backfills the producer, waits for every consumer, ends it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from crossdomain.demo.airflow_progress import ProgressPrinter
+from crossdomain.demo.airflow_session import AirflowSession
+from crossdomain.settings import Settings
+
+PRODUCER = "ingest_daily"
+CONSUMERS = (
+    "clean_daily",
+    "people_daily",
+    "content_daily",
+    "recs_train",
+    "recs_score",
+    "experiments_daily",
+    "serving_publish",
+)
+_NO_SCHEDULE = "2099-01-01"
+_MINUTES_A_DAY = 10
+
+
+@dataclass(frozen=True)
+class ChainRun:
+    """What ran.
+
+    Attributes:
+        days: Delivery days.
+        command: The backfill command that was run.
+        runs: Number of DAG runs.
+    """
+
+    days: tuple[date, ...]
+    command: str
+    runs: int
+
+
+def session(
+    settings: Settings, *, start: date, port: int | None = None, env: Mapping[str, str] | None = None
+) -> AirflowSession:
+    """A local Airflow whose tasks work on a home, with nothing scheduled by itself.
+
+    Args:
+        settings: Names the home and the include folder; dags/ and plugins/ lie beside the latter.
+        start: Declared first business day.
+        port: Port on loopback; a free one if None.
+        env: More variables for the tasks.
+    """
+    root = settings.include.parent
+    variables = {
+        "CROSSDOMAIN_HOME": str(settings.home.resolve()),
+        "CROSSDOMAIN_INCLUDE": str(settings.include.resolve()),
+        "CROSSDOMAIN_TZ": settings.tz,
+        "CROSSDOMAIN_START": start.isoformat(),
+        "CROSSDOMAIN_MEMORY_LIMIT": settings.memory_limit,
+        "CROSSDOMAIN_THREADS": str(settings.threads),
+        "CROSSDOMAIN_SCHEDULE_FROM": _NO_SCHEDULE,
+        "OPENBLAS_NUM_THREADS": "1",
+        "GX_ANALYTICS_ENABLED": "false",
+        **(env or {}),
+    }
+    return AirflowSession(
+        root / "dags",
+        root / "plugins",
+        settings.home / "airflow",
+        variables,
+        parallelism=3,
+        port=port,
+        dag_ids={PRODUCER, *CONSUMERS},
+    )
+
+
+def run_days(
+    settings: Settings,
+    first: date,
+    last: date,
+    *,
+    title: str,
+    dags: Collection[str] = (PRODUCER, *CONSUMERS),
+    env: Mapping[str, str] | None = None,
+) -> ChainRun:
+    """Runs deliveries of ``first`` to ``last`` through Airflow and waits until every DAG has done every day.
+
+    Args:
+        settings: The home with its landing folder and keys.
+        first: First delivery day, also the declared start of the data.
+        last: Last delivery day, included.
+        title: What the progress is headed with.
+        dags: DAGs that must succeed for every day.
+        env: More variables for the tasks.
+
+    Raises:
+        CrossdomainError: Airflow did not start, a run failed, or it took too long; the message has the log.
+    """
+    days = tuple(first + timedelta(days=step) for step in range((last - first).days + 1))
+    timeout = 60.0 * _MINUTES_A_DAY * len(days)
+    with session(settings, start=first, env=env) as airflow, ProgressPrinter(title) as progress:
+        airflow.unpause([*CONSUMERS, PRODUCER])
+        command = airflow.backfill(PRODUCER, first, last)
+        expected = {(dag, day.isoformat()) for dag in dags for day in days}
+        airflow.wait_until(expected, timeout=timeout, on_progress=progress)
+        airflow.wait_quiet(timeout=timeout, on_progress=progress)
+        runs = len(airflow.runs())
+    return ChainRun(days, " ".join(command), runs)
