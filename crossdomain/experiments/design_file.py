@@ -1,0 +1,120 @@
+"""A design file as plain values, with the line of every key, so that errors can point at it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError, best_match
+
+from crossdomain.errors import InputError
+
+Key = tuple[str | int, ...]
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML whose only scalars are null, numbers and text: ``on`` is a name and a date stays text."""
+
+
+_PlainLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] in ("null", "int", "float")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+@dataclass(frozen=True)
+class DesignFile:
+    """Content of a design file.
+
+    Attributes:
+        path: The file.
+        content: Its values: mappings, lists, texts, numbers and None.
+        lines: Line of each key, from 1.
+    """
+
+    path: Path
+    content: dict[str, Any]
+    lines: dict[Key, int]
+
+    def error(self, key: Sequence[str | int], what: str) -> InputError:
+        """An error that names file, line and key."""
+        found = tuple(key)
+        while found and found not in self.lines:
+            found = found[:-1]
+        name = ".".join(str(part) for part in key) or "the file"
+        return InputError(f"{self.path}, line {self.lines.get(found, 1)}: {name}: {what}")
+
+
+def read_design_file(path: Path, *, schema: Path) -> DesignFile:
+    """Reads a design file and checks it against the published JSON Schema.
+
+    Args:
+        path: YAML file.
+        schema: ``design.schema.json``.
+
+    Raises:
+        InputError: The file is missing, not UTF-8, not YAML, gives a key twice, or breaks the schema; the
+            message names file, line and key.
+    """
+    try:
+        node = yaml.compose(path.read_text(encoding="utf-8"), _PlainLoader)
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such design file") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 at byte {error.start}: save the design as UTF-8") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not YAML: {error}") from error
+    if not isinstance(node, yaml.MappingNode):
+        raise InputError(f"{path}, line 1: a design is a mapping with experiment_id, variants, metrics, …")
+    lines: dict[Key, int] = {}
+    _collect_lines(node, (), lines, path)
+    file = DesignFile(path, _PlainLoader("").construct_document(node), lines)
+    _check_schema(file, schema)
+    return file
+
+
+def _collect_lines(node: yaml.Node, key: Key, lines: dict[Key, int], path: Path) -> None:
+    lines.setdefault(key, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        for name, value in node.value:
+            child = (*key, str(name.value))
+            if child in lines:
+                raise InputError(
+                    f"{path}, line {name.start_mark.line + 1}: {'.'.join(map(str, child))}: the key is given twice"
+                )
+            lines[child] = name.start_mark.line + 1
+            _collect_lines(value, child, lines, path)
+    elif isinstance(node, yaml.SequenceNode):
+        for position, value in enumerate(node.value):
+            _collect_lines(value, (*key, position), lines, path)
+
+
+def _check_schema(file: DesignFile, schema: Path) -> None:
+    try:
+        validator = Draft202012Validator(json.loads(schema.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise InputError(f"{schema}: the schema of experiment designs is missing") from None
+    error = best_match(validator.iter_errors(file.content))
+    if error is not None:
+        raise file.error(*_explain(error))
+
+
+def _explain(error: ValidationError) -> tuple[Key, str]:
+    """Key and message of a schema error; an unknown key is named itself."""
+    key: Key = tuple(error.absolute_path)
+    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
+        known = cast("dict[str, Any]", error.schema).get("properties", {})
+        unknown = sorted(str(name) for name in error.instance if name not in known)
+        return (*key, unknown[0]), f"unknown key; known are {', '.join(sorted(known))}"
+    if error.validator == "enum":
+        allowed = ", ".join(map(str, cast("list[object]", error.validator_value)))
+        return key, f"{error.instance!r} is unknown; use one of {allowed}"
+    if error.validator == "required" and isinstance(error.instance, dict):
+        missing = next(name for name in cast("list[str]", error.validator_value) if name not in error.instance)
+        return (*key, missing), "is required"
+    return key, error.message

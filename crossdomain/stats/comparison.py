@@ -1,0 +1,130 @@
+"""What a comparison of a treatment with its control gives, and when there is none."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from crossdomain.errors import InputError
+
+Relative = Literal["delta", "log"]
+"""Convention of a relative effect's interval; see ``relative_effect``."""
+
+
+@dataclass(frozen=True)
+class RelativeEffect:
+    """Relative effect (treatment - control) / control with its interval.
+
+    Attributes:
+        estimate: None where the control mean is not positive: a share of nothing has no meaning.
+        low: Lower end; None with the estimate, or where the log convention needs two positive means.
+        high: Upper end; as ``low``.
+        method: Convention of the interval, ``delta`` or ``log``.
+    """
+
+    estimate: float | None
+    low: float | None
+    high: float | None
+    method: Relative
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A treatment against its control.
+
+    Attributes:
+        estimate: Mean of the treatment minus mean of the control, in the metric's unit.
+        se: Standard error that the interval uses.
+        low: Lower end of the two-sided interval at confidence 1 - alpha.
+        high: Upper end.
+        statistic: Test statistic, t or z.
+        df: Degrees of freedom of t; None for z.
+        p: Two-sided p-value.
+        mean: Mean (share, ratio) of the treatment.
+        mean_control: Mean (share, ratio) of the control.
+        n: Units of the treatment.
+        n_control: Units of the control.
+        relative: Relative effect with the convention of its interval.
+        alpha: One minus the confidence of the intervals.
+        method: Name of test and interval, such as ``welch_t``.
+    """
+
+    estimate: float
+    se: float
+    low: float
+    high: float
+    statistic: float
+    df: float | None
+    p: float
+    mean: float
+    mean_control: float
+    n: int
+    n_control: int
+    relative: RelativeEffect
+    alpha: float
+    method: str
+
+
+class Unmeasurable(InputError):
+    """The numbers are in order but allow no test: say so instead of giving an interval.
+
+    Attributes:
+        verdict: ``too_few_units``, ``zero_variance`` or ``zero_denominator``.
+    """
+
+    def __init__(self, verdict: str, message: str) -> None:
+        super().__init__(message)
+        self.verdict = verdict
+
+
+def relative_effect(
+    mean: float,
+    mean_variance: float,
+    mean_control: float,
+    mean_variance_control: float,
+    *,
+    quantile: float,
+    method: Relative = "delta",
+) -> RelativeEffect:
+    """Relative effect of independent arms, with an interval under a named convention.
+
+    ``delta``: the raw control mean is the base; the variance of t/c by the delta method is
+    var(t)/c^2 + t^2 var(c)/c^4, the interval symmetric (Deng, Knoblich, Lu 2018; GrowthBook).
+    ``log``: symmetric on the log scale, exp(log(t/c) +- quantile sqrt(var(t)/t^2 + var(c)/c^2)) - 1
+    (tea-tasting's convention).
+
+    Args:
+        mean: Mean of the treatment.
+        mean_variance: Variance of that mean.
+        mean_control: Mean of the control.
+        mean_variance_control: Variance of that mean.
+        quantile: Two-sided quantile of t or z at the wanted confidence.
+        method: The convention.
+
+    Raises:
+        InputError: Unknown convention.
+    """
+    if method not in ("delta", "log"):
+        raise InputError(f"unknown convention of the relative effect {method!r}: use delta or log")
+    if mean_control <= 0:
+        return RelativeEffect(None, None, None, method)
+    estimate = (mean - mean_control) / mean_control
+    if method == "delta":
+        se = math.sqrt(mean_variance / mean_control**2 + mean**2 * mean_variance_control / mean_control**4)
+        return RelativeEffect(estimate, estimate - quantile * se, estimate + quantile * se, method)
+    if mean <= 0:
+        return RelativeEffect(estimate, None, None, method)
+    half = quantile * math.sqrt(mean_variance / mean**2 + mean_variance_control / mean_control**2)
+    centre = math.log(mean / mean_control)
+    return RelativeEffect(estimate, math.expm1(centre - half), math.expm1(centre + half), method)
+
+
+def check_alpha(alpha: float) -> None:
+    """Refuse a level outside (0, 1).
+
+    Raises:
+        InputError: ``alpha`` is not between 0 and 1.
+    """
+    if not 0 < alpha < 1:
+        raise InputError(f"alpha must lie between 0 and 1, not {alpha}")

@@ -1,0 +1,191 @@
+"""The job through the runner: tables written, late days carried forward, changed designs built again."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import yaml
+
+from crossdomain.errors import InputError
+from crossdomain.experiments.report import results_from_rows
+from crossdomain.jobs.experiments import JOB
+from crossdomain.jobs.model import Job, JobContext
+from crossdomain.jobs.runner import open_lake, run_job
+from crossdomain.settings import Settings
+from crossdomain.tables import registry
+from tests.unit.experiments.conftest import DESIGN, FIRST, INCLUDE, moment
+
+DAYS = [FIRST + timedelta(days=step) for step in range(3)]
+INPUTS = {
+    "clean.events": {
+        "event_id": "VARCHAR", "account": "BLOB", "domain": "VARCHAR", "item_id": "VARCHAR", "event_type": "VARCHAR",
+        "ts": "TIMESTAMPTZ", "value": "DECIMAL(18,2)", "quantity": "INTEGER", "channel": "VARCHAR",
+        "campaign_id": "VARCHAR", "placement": "VARCHAR", "delivered_ds": "DATE",
+    },
+    "clean.exposures": {
+        "experiment_id": "VARCHAR", "unit_type": "VARCHAR", "unit": "BLOB", "variant": "VARCHAR", "ts": "TIMESTAMPTZ",
+        "delivered_ds": "DATE",
+    },
+    "clean.experiment_counts": {
+        "experiment_id": "VARCHAR", "variant": "VARCHAR", "day": "DATE", "metric": "VARCHAR", "value": "BIGINT",
+        "delivered_ds": "DATE",
+    },
+}  # fmt: skip
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """A home whose include has the job's own tables, one design, and inputs of the test's making."""
+    include = tmp_path / "include"
+    for name, columns in INPUTS.items():
+        layer, _, table = name.partition(".")
+        home = include / "sql" / layer / f"{table}_v1"
+        home.mkdir(parents=True)
+        schema = {"columns": [{"name": column, "type": kind} for column, kind in columns.items()]}
+        metadata = {
+            "description": table, "owner": "tests", "grain": "row", "key": [], "order": list(columns),
+            "job": "clean", "kind": "independent", "restatement": "restated", "retention_days": 1,
+        }  # fmt: skip
+        (home / "schema.yaml").write_text(yaml.safe_dump(schema, sort_keys=False))
+        (home / "metadata.yaml").write_text(yaml.safe_dump(metadata))
+    for name in ("experiment_metrics_v1", "experiment_checks_v1"):
+        shutil.copytree(INCLUDE.parent / "sql" / "serving" / name, include / "sql" / "serving" / name)
+    (include / "experiments").mkdir()
+    shutil.copy(INCLUDE / "design.schema.json", include / "experiments")
+    (include / "experiments" / "exp.yaml").write_text(DESIGN, encoding="utf-8")
+    return Settings(home=tmp_path / "home", include=include, start=FIRST)
+
+
+def land(settings: Settings, day: date, *, late: Decimal = Decimal(0)) -> None:
+    """Commits the inputs of a day: 60 units exposed on the first, some of them buying every day."""
+    number = (day - FIRST).days
+    exposed = [
+        ("exp", "account", unit.to_bytes(16, "big"), ("control", "treatment")[unit % 2], moment(1))
+        for unit in range(60)
+    ]
+    bought = [
+        (f"{day}-{unit}", unit.to_bytes(16, "big"), "purchase", moment(24 * number + 2), unit + number + late)
+        for unit in range(0, 60, 7)
+    ]
+
+    def build(ctx: JobContext) -> None:
+        ctx.con.execute("CREATE TABLE exposed (e VARCHAR, t VARCHAR, unit BLOB, v VARCHAR, ts TIMESTAMPTZ)")
+        ctx.con.execute("CREATE TABLE bought (i VARCHAR, a BLOB, k VARCHAR, ts TIMESTAMPTZ, v DECIMAL(18,2))")
+        if number == 0:
+            ctx.con.executemany("INSERT INTO exposed VALUES (?, ?, ?, ?, ?)", exposed)
+        ctx.con.executemany("INSERT INTO bought VALUES (?, ?, ?, ?, ?)", bought)
+        ctx.write(
+            "clean.exposures",
+            "SELECT e AS experiment_id, t AS unit_type, unit, v AS variant, ts, NULL AS delivered_ds FROM exposed",
+        )
+        ctx.write(
+            "clean.events",
+            "SELECT i AS event_id, a AS account, NULL AS domain, NULL AS item_id, k AS event_type, ts, v AS value,"
+            " 1 AS quantity, NULL AS channel, NULL AS campaign_id, NULL AS placement, NULL AS delivered_ds FROM bought",
+        )
+        names = ", ".join(f"NULL AS {name}" for name in INPUTS["clean.experiment_counts"])
+        ctx.write("clean.experiment_counts", f"SELECT {names} LIMIT 0")
+
+    outputs = ("clean.events", "clean.exposures", "clean.experiment_counts")
+    job = Job(name="clean", version=1, outputs=outputs, run=build, config=lambda _: {"late": str(late)})
+    run_job(job, day, settings)
+
+
+def rows(settings: Settings, table: str) -> dict[date, list[dict[str, object]]]:
+    with open_lake(settings) as lake:
+        spec = registry(settings.include).get(table)
+        lake.view(spec, lake.partitions(spec), schema="read")
+        found = lake.con.sql(f"SELECT * FROM read.{spec.name}").to_arrow_table().to_pylist()
+    return {day: [row for row in found if row["ds"] == day] for day in sorted({row["ds"] for row in found})}
+
+
+def revenue(settings: Settings) -> dict[date, object]:
+    return {
+        day: next(row["mean"] for row in found if row["metric"] == "revenue")
+        for day, found in rows(settings, "serving.experiment_metrics").items()
+    }
+
+
+def _all(settings: Settings) -> None:
+    for day in DAYS:
+        land(settings, day)
+        run_job(JOB, day, settings)
+
+
+def test_a_day_is_what_is_known_up_to_it(settings):
+    _all(settings)
+    own = [unit for unit in range(0, 60, 7) if unit % 2]
+    want = [sum(unit + day for unit in own for day in range(days + 1)) / 30 for days in range(3)]
+    assert list(revenue(settings).values()) == pytest.approx(want)
+    metrics, checks = (rows(settings, f"serving.experiment_{name}")[DAYS[2]] for name in ("metrics", "checks"))
+    results, found = results_from_rows(metrics, checks, "exp")
+    assert {result.metric for result in results} == {
+        "click_rate",
+        "purchase_rate",
+        "revenue",
+        "units_bought",
+        "value_per_order",
+    }
+    assert {(result.n, result.n_control) for result in results} == {(30, 30)}
+    assert next(check for check in found if check.check_name == "sample_ratio").ok
+
+
+def test_the_same_again_does_nothing_and_a_late_row_is_carried_forward(settings):
+    _all(settings)
+    before = revenue(settings)
+    assert run_job(JOB, DAYS[0], settings).status == "up_to_date"
+    land(settings, DAYS[1], late=Decimal("2.50"))
+    assert run_job(JOB, DAYS[1], settings).keys == (DAYS[1], DAYS[2])
+    own = len([unit for unit in range(0, 60, 7) if unit % 2])
+    after = revenue(settings)
+    assert after[DAYS[0]] == before[DAYS[0]]
+    assert [after[day] - before[day] for day in DAYS[1:]] == pytest.approx([2.5 * own / 30] * 2)
+
+
+def test_days_in_a_backfill_give_the_daily_numbers(settings, tmp_path):
+    _all(settings)
+    again = replace(settings, home=tmp_path / "again")
+    for day in DAYS[::-1]:
+        land(again, day)
+    assert run_job(JOB, DAYS[0], again).keys == tuple(DAYS)
+    for table in ("serving.experiment_metrics", "serving.experiment_checks"):
+        assert rows(again, table) == rows(settings, table)
+
+
+def test_a_changed_design_builds_its_days_again(settings):
+    _all(settings)
+    path = settings.include / "experiments" / "exp.yaml"
+    path.write_text(DESIGN + "alpha: 0.1\n", encoding="utf-8")
+    assert run_job(JOB, DAYS[0], settings).keys == tuple(DAYS)
+    path.write_text("# only a remark\n" + DESIGN + "alpha: 0.1\n", encoding="utf-8")
+    assert run_job(JOB, DAYS[0], settings).status == "up_to_date"
+
+
+def test_an_experiment_that_has_not_begun_gives_no_rows_and_says_so(settings):
+    path = settings.include / "experiments" / "exp.yaml"
+    path.write_text(DESIGN + "start: 2026-01-07\n", encoding="utf-8")
+    land(settings, DAYS[0])
+    result = run_job(JOB, DAYS[0], settings)
+    assert [table.rows for table in result.tables] == [0, 0]
+    assert result.notes["without_result"] == {"exp": "starts on 2026-01-07"}
+
+
+def test_a_bad_design_is_refused_before_anything_is_written(settings):
+    (settings.include / "experiments" / "exp.yaml").write_text(DESIGN.replace("0.5}", "0.6}", 1), encoding="utf-8")
+    land(settings, DAYS[0])
+    with pytest.raises(InputError, match=r"exp\.yaml, line 7: variants: the weights sum to 1\.1"):
+        run_job(JOB, DAYS[0], settings)
+    assert rows(settings, "serving.experiment_metrics") == {}
+
+
+def test_persons_as_units_are_refused(settings):
+    design = DESIGN.replace("unit: account", "unit: person")
+    (settings.include / "experiments" / "exp.yaml").write_text(design, encoding="utf-8")
+    land(settings, DAYS[0])
+    with pytest.raises(InputError, match=r"exp\.yaml: unit: the daily job reads no links"):
+        run_job(JOB, DAYS[0], settings)
