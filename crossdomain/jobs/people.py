@@ -28,7 +28,7 @@ def build(ctx: JobContext) -> None:
         spec = ctx.tables.get(f"derived.{name}")
         ctx.con.execute(f"CREATE TABLE state.{name} AS {query(spec)}")
         rows[name] = ctx.write(spec.full_name, f"FROM state.{name}").rows
-    agreed = ctx.con.execute(_AGREED).to_arrow_table()
+    agreed = ctx.con.sql(_AGREED).to_arrow_table()
     members = persons(agreed)
     ctx.con.register("members", members)
     ctx.con.execute("CREATE TABLE state.members AS FROM members")

@@ -1,0 +1,1 @@
+"""What items are about: the catalogue as of a day, topics, similarity and bundles. Pure functions."""

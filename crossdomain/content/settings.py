@@ -1,0 +1,87 @@
+"""Choices of content understanding, with the defaults that were measured."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from crossdomain.errors import InputError
+
+_PREFIX = "CROSSDOMAIN_CONTENT_"
+
+
+@dataclass(frozen=True)
+class ContentSettings:
+    """How texts become tokens, topics, similarities and bundles.
+
+    Attributes:
+        engine: Tokenizer engine, one of ``crossdomain.text.tokens.ENGINES``.
+        topics: Number of topics; fewer where there are fewer than ``items_per_topic`` items for each.
+        items_per_topic: Least number of items that a topic needs.
+        passes: Passes of the training over all items.
+        iterations: Most steps of the inference of one item.
+        chunk: Items between two updates of the topics while training.
+        item_prior: Prior weight of each topic in an item (alpha); small: few topics an item.
+        word_prior: Prior weight of each word in a topic (eta).
+        min_items: A word must be in this many items to count for topics.
+        max_share: A word in a greater share of one domain's items says too little about any topic.
+        max_words: Most words of the topic model; the ones in most items stay.
+        retrain_share: Topics are trained again when more than this share of the catalogue's texts is new
+            to the model; until then new items are folded in.
+        keep_identity: Least cosine between the words of a new topic and an old one for it to keep the id.
+        topic_words: Words stored with a topic.
+        min_weight: Smaller topic weights of an item are not stored.
+        cosine_weight: Weight of the TF-IDF cosine in the similarity.
+        jaccard_weight: Weight of the Jaccard index of the token sets.
+        topic_weight: Weight of the topic similarity.
+        neighbours: Similar items kept for an item and a domain.
+        min_similarity: Weaker pairs are not kept.
+        theta: Least similarity of a knowledge and a beauty item that a bundle may join.
+        bundle_items: Most items of one side in a bundle.
+        seed: Seed of the training.
+    """
+
+    engine: str = "rjieba"
+    topics: int = 20
+    items_per_topic: int = 10
+    passes: int = 10
+    iterations: int = 50
+    chunk: int = 512
+    item_prior: float = 0.1
+    word_prior: float = 0.01
+    min_items: int = 3
+    max_share: float = 0.5
+    max_words: int = 20_000
+    retrain_share: float = 0.2
+    keep_identity: float = 0.3
+    topic_words: int = 20
+    min_weight: float = 0.01
+    cosine_weight: float = 0.5
+    jaccard_weight: float = 0.2
+    topic_weight: float = 0.3
+    neighbours: int = 20
+    min_similarity: float = 0.02
+    theta: float = 0.35
+    bundle_items: int = 5
+    seed: int = 7
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, *, seed: int = 7) -> ContentSettings:
+        """Settings from ``CROSSDOMAIN_CONTENT_*`` variables; what is not set keeps its default.
+
+        Raises:
+            InputError: A variable does not parse or names no setting.
+        """
+        env = os.environ if environ is None else environ
+        values: dict[str, str | int | float] = {"seed": seed}
+        defaults = asdict(cls())
+        for name in sorted(name for name in env if name.startswith(_PREFIX)):
+            setting = name[len(_PREFIX) :].lower()
+            if setting not in defaults:
+                raise InputError(f"{name} is no setting; there are {', '.join(sorted(defaults))}")
+            try:
+                values[setting] = type(defaults[setting])(env[name])
+            except ValueError as error:
+                raise InputError(f"{name}={env[name]!r} is not valid: {error}") from error
+        return cls(**values)  # type: ignore[arg-type]

@@ -1,0 +1,355 @@
+"""Topics over both domains together: T = LDA(K ∪ C).
+
+gensim's ``LdaModel`` trains (its multi-core sibling does not give the same model twice); reading topics off
+an item is the same variational inference, written here for many items at once and from a constant start,
+so that an item's topics do not depend on which other items are read with it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+from gensim.models import LdaModel
+from scipy import sparse
+from scipy.optimize import linear_sum_assignment
+from scipy.special import digamma
+
+from crossdomain.content.documents import TermMatrix
+from crossdomain.content.settings import ContentSettings
+from crossdomain.text.tokens import is_measure
+
+TOPICS_SCHEMA = pa.schema(
+    [
+        ("topic", pa.int32()),
+        ("label", pa.string()),
+        ("words", pa.list_(pa.string())),
+        ("coherence", pa.float64()),
+        ("items", pa.int64()),
+        ("share", pa.float64()),
+        ("knowledge_share", pa.float64()),
+        ("trained_ds", pa.date32()),
+        ("model_version", pa.string()),
+    ]
+)
+
+_TINY = 1e-100
+_BLOCK = 1 << 21
+_COHERENCE_WORDS = 10
+
+
+@dataclass(frozen=True)
+class TopicModel:
+    """A trained topic model.
+
+    Attributes:
+        ids: Id of each topic; kept from model to model while the topic stays itself.
+        vocabulary: Words of the model, in code point order.
+        topic_word: Probability of each word in each topic, (topics, words), float64.
+        alpha: Prior weight of each topic in an item, (topics,).
+        coherence: Mean NPMI of the pairs of a topic's ten first words over the training items, (topics,).
+    """
+
+    ids: tuple[int, ...]
+    vocabulary: np.ndarray
+    topic_word: np.ndarray
+    alpha: np.ndarray
+    coherence: np.ndarray
+
+    def words(self, count: int) -> list[list[str]]:
+        """The most probable words of each topic, the most probable first, ties in code point order."""
+        order = np.argsort(-self.topic_word, axis=1, kind="stable")[:, :count]
+        return [[str(word) for word in self.vocabulary[row]] for row in order]
+
+    def to_files(self) -> dict[str, bytes]:
+        """The model as files without pickle."""
+        names = {
+            "ids": list(self.ids),
+            "vocabulary": [str(word) for word in self.vocabulary],
+        }
+        text = json.dumps(names, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        arrays = {"topic_word": self.topic_word, "alpha": self.alpha, "coherence": self.coherence}
+        return {"names.json": text.encode(), **{f"{name}.npy": _npy(array) for name, array in arrays.items()}}
+
+    @classmethod
+    def from_files(cls, files: dict[str, bytes]) -> TopicModel:
+        """The model that :meth:`to_files` gave."""
+        names = json.loads(files["names.json"])
+        return cls(
+            ids=tuple(names["ids"]),
+            vocabulary=np.array(names["vocabulary"], dtype=object),
+            topic_word=_array(files["topic_word.npy"]),
+            alpha=_array(files["alpha.npy"]),
+            coherence=_array(files["coherence.npy"]),
+        )
+
+
+def train_topics(terms: TermMatrix, settings: ContentSettings) -> TopicModel | None:
+    """Topics of all items of both domains.
+
+    Args:
+        terms: Words by item.
+        settings: Number of topics, passes, word limits and seed.
+
+    Returns:
+        The model; null where the texts are too few or too poor to give two topics.
+    """
+    vocabulary, counts = _training_terms(terms, settings)
+    filled = np.flatnonzero(np.diff(counts.indptr))
+    topics = min(settings.topics, len(filled) // settings.items_per_topic)
+    if topics < 2 or len(vocabulary) < topics:
+        return None
+    # A fixed shuffle: in catalogue order a chunk would hold one domain only.
+    counts = counts[np.random.default_rng(settings.seed).permutation(filled)]
+    corpus = [
+        list(zip(counts.indices[a:b].tolist(), counts.data[a:b].tolist(), strict=True))
+        for a, b in zip(counts.indptr[:-1], counts.indptr[1:], strict=True)
+    ]
+    lda = LdaModel(
+        corpus,
+        num_topics=topics,
+        id2word={number: str(word) for number, word in enumerate(vocabulary)},
+        chunksize=settings.chunk,
+        passes=settings.passes,
+        iterations=settings.iterations,
+        alpha=np.full(topics, settings.item_prior),
+        eta=settings.word_prior,
+        eval_every=None,
+        random_state=settings.seed,
+        dtype=np.float64,
+    )
+    topic_word = np.round(lda.get_topics(), 12)
+    model = TopicModel(
+        ids=tuple(range(1, topics + 1)),
+        vocabulary=vocabulary,
+        topic_word=topic_word / topic_word.sum(axis=1, keepdims=True),
+        alpha=np.asarray(lda.alpha, dtype=np.float64),
+        coherence=np.zeros(topics),
+    )
+    return replace(model, coherence=coherence(model, counts))
+
+
+def keep_topic_ids(model: TopicModel, old: TopicModel, *, least: float) -> TopicModel:
+    """The model with the ids of the old model's topics, where a topic is still the same.
+
+    Topics are matched one to one by the cosine of their word probabilities over the shared vocabulary; a
+    match below ``least`` is a new topic and gets an id that was never used by the old model.
+    """
+    place = {word: number for number, word in enumerate(old.vocabulary)}
+    shared = [(number, place[word]) for number, word in enumerate(model.vocabulary) if word in place]
+    if not shared:
+        cosine = np.zeros((len(model.ids), len(old.ids)))
+    else:
+        mine, theirs = (np.array(side) for side in zip(*shared, strict=True))
+        cosine = (model.topic_word[:, mine] @ old.topic_word[:, theirs].T) / (
+            np.linalg.norm(model.topic_word, axis=1)[:, None] * np.linalg.norm(old.topic_word, axis=1)[None, :]
+        )
+    new, known = linear_sum_assignment(-cosine)
+    kept = {int(a): old.ids[b] for a, b in zip(new, known, strict=True) if cosine[a, b] >= least}
+    fresh = iter(range(max(old.ids) + 1, max(old.ids) + 1 + len(model.ids)))
+    ids = [kept[topic] if topic in kept else next(fresh) for topic in range(len(model.ids))]
+    order = np.argsort(ids)
+    return TopicModel(
+        ids=tuple(int(ids[topic]) for topic in order),
+        vocabulary=model.vocabulary,
+        topic_word=model.topic_word[order],
+        alpha=model.alpha[order],
+        coherence=model.coherence[order],
+    )
+
+
+def item_topics(model: TopicModel, terms: TermMatrix, *, iterations: int = 50, least: float = 0.01) -> np.ndarray:
+    """Topic weights of items by the model, without changing it.
+
+    Args:
+        model: The topics.
+        terms: Words by item; words that the model does not know are passed over.
+        iterations: Most steps; an item stops when its weights move by less than 0.001 in the mean.
+        least: Smaller weights are set to zero.
+
+    Returns:
+        (items, topics); a row sums to one before the small weights go and is rounded to 6 digits; an item
+        without a known word has zeros only.
+    """
+    counts = _known_terms(model, terms)
+    weights = np.zeros((counts.shape[0], len(model.ids)))
+    filled = np.flatnonzero(np.diff(counts.indptr))
+    step = max(1, _BLOCK // max(1, len(model.ids) * max(1, counts.nnz // max(1, len(filled)))))
+    for start in range(0, len(filled), step):
+        rows = filled[start : start + step]
+        weights[rows] = _infer(model, counts[rows], iterations)
+    weights = np.round(weights, 6)
+    weights[weights < least] = 0.0
+    return weights
+
+
+def coherence(model: TopicModel, counts: sparse.csr_matrix, *, words: int = _COHERENCE_WORDS) -> np.ndarray:
+    """NPMI coherence of each topic: the mean over pairs of its first words of ln(p_ij/(p_i p_j)) / −ln p_ij.
+
+    Probabilities are shares of items that have the word (Bouma 2009). A pair that no item has counts −1,
+    one that every item has counts 1.
+
+    Args:
+        model: The topics.
+        counts: Words by item, columns as the model's vocabulary.
+        words: First words that are looked at.
+    """
+    has = sparse.csc_matrix((np.ones(counts.nnz), counts.indices, counts.indptr), shape=counts.shape[::-1]).T
+    has = sparse.csc_matrix(has)
+    top = np.argsort(-model.topic_word, axis=1, kind="stable")[:, :words]
+    result = np.zeros(len(top))
+    for topic, chosen in enumerate(top):
+        columns = has[:, chosen]
+        together = np.asarray((columns.T @ columns).todense()) / counts.shape[0]
+        alone = np.diag(together)
+        upper = np.triu_indices(len(chosen), k=1)
+        pair, apart = together[upper], np.outer(alone, alone)[upper]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            npmi = np.log(pair / apart) / -np.log(pair)
+        npmi = np.where(pair <= 0, -1.0, np.where(pair >= 1, 1.0, npmi))
+        result[topic] = npmi.mean()
+    return np.round(result, 6)
+
+
+def new_share(trained: Collection[str], current: Sequence[str]) -> float:
+    """Share of the current texts (content hashes) that the model was not trained on; 0 without texts."""
+    known = set(trained)
+    return sum(text not in known for text in current) / len(current) if current else 0.0
+
+
+def weights_or_none(model: TopicModel | None, terms: TermMatrix, *, iterations: int, least: float) -> np.ndarray:
+    """:func:`item_topics`, or no topics at all (items, 0) without a model."""
+    if model is None:
+        return np.zeros((len(terms.item_ids), 0))
+    return item_topics(model, terms, iterations=iterations, least=least)
+
+
+def topics_by_item(
+    model: TopicModel | None, terms: TermMatrix, weights: np.ndarray, *, domains: tuple[str, str]
+) -> tuple[dict[str, dict[int, float]], dict[str, dict[int, float]]]:
+    """For each domain the topic weights by item id; items without topics are left out."""
+    sides: tuple[dict[str, dict[int, float]], dict[str, dict[int, float]]] = ({}, {})
+    for item, topic in zip(*np.nonzero(weights), strict=True):
+        side = sides[domains.index(terms.domains[item])]
+        ids = model.ids if model else ()
+        side.setdefault(str(terms.item_ids[item]), {})[ids[topic]] = float(weights[item, topic])
+    return sides
+
+
+def item_topics_table(model: TopicModel | None, terms: TermMatrix, weights: np.ndarray) -> pa.Table:
+    """Topic weights as rows (domain, item_id, topic, weight), zeros left out."""
+    item, topic = np.nonzero(weights)
+    ids = np.array(model.ids if model else (), dtype=np.int32)
+    return pa.table(
+        {
+            "domain": pa.array(terms.domains[item], pa.string()),
+            "item_id": pa.array(terms.item_ids[item], pa.string()),
+            "topic": pa.array(ids[topic], pa.int32()),
+            "weight": pa.array(weights[item, topic], pa.float64()),
+        }
+    )
+
+
+def topics_table(
+    model: TopicModel | None,
+    terms: TermMatrix,
+    weights: np.ndarray,
+    *,
+    first_domain: str,
+    words: int,
+    trained_ds: date | None,
+    version: str | None,
+) -> pa.Table:
+    """What each topic is: label, words, size, how it is shared between the domains; one row a topic."""
+    rows = []
+    first = terms.domains == first_domain
+    sides = [weights[side].sum(axis=0) / max(1.0, weights[side].sum()) for side in (first, ~first)]
+    filled = weights[weights.any(axis=1)]
+    strongest = np.bincount(filled.argmax(axis=1) if len(filled) else [], minlength=weights.shape[1])
+    share = weights.sum(axis=0) / max(1e-9, weights.sum())
+    for place, (topic, top) in enumerate(zip(model.ids, model.words(words), strict=True) if model else ()):
+        both = sides[0][place] + sides[1][place]
+        rows.append(
+            {
+                "topic": topic,
+                "label": "、".join(top[:3]),
+                "words": top,
+                "coherence": float(model.coherence[place]) if model else 0.0,
+                "items": int(strongest[place]),
+                "share": round(float(share[place]), 6),
+                "knowledge_share": round(float(sides[0][place] / both), 6) if both > 0 else 0.5,
+                "trained_ds": trained_ds,
+                "model_version": version,
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=TOPICS_SCHEMA)
+
+
+def _training_terms(terms: TermMatrix, settings: ContentSettings) -> tuple[np.ndarray, sparse.csr_matrix]:
+    """Words that can tell topics apart, and their counts: not too rare, not too common, no measures."""
+    items = np.bincount(terms.counts.indices, minlength=len(terms.vocabulary))
+    fits = items >= settings.min_items
+    for domain in np.unique(terms.domains):
+        counts = terms.counts[terms.rows_of(domain)]
+        most = settings.max_share * max(1, int(np.count_nonzero(np.diff(counts.indptr))))
+        fits &= np.bincount(counts.indices, minlength=len(terms.vocabulary)) <= most
+    keep = np.array([n for n in np.flatnonzero(fits) if not is_measure(terms.vocabulary[n])], dtype=np.int64)
+    if len(keep) > settings.max_words:
+        keep = np.sort(keep[np.argsort(-items[keep], kind="stable")[: settings.max_words]])
+    counts = sparse.csr_matrix(terms.counts[:, keep])
+    counts.sort_indices()
+    return terms.vocabulary[keep], counts
+
+
+def _known_terms(model: TopicModel, terms: TermMatrix) -> sparse.csr_matrix:
+    place = {word: number for number, word in enumerate(model.vocabulary)}
+    column = np.array([place.get(word, -1) for word in terms.vocabulary], dtype=np.int64)
+    known = np.flatnonzero(column >= 0)
+    counts = sparse.csr_matrix(terms.counts[:, known])
+    counts = sparse.csr_matrix(
+        (counts.data, column[known][counts.indices], counts.indptr), shape=(counts.shape[0], len(place))
+    )
+    counts.sort_indices()
+    return counts
+
+
+def _infer(model: TopicModel, counts: sparse.csr_matrix, iterations: int) -> np.ndarray:
+    """Variational inference of Blei, Ng and Jordan (2003), section 5.2, for a block of items at once."""
+    words = model.topic_word.T[counts.indices]
+    items = counts.shape[0]
+    row = np.repeat(np.arange(items), np.diff(counts.indptr))
+    gamma = np.ones((items, len(model.ids)))
+    active = np.arange(items)
+    for _ in range(iterations):
+        theta = np.exp(digamma(gamma[active]) - digamma(gamma[active].sum(axis=1, keepdims=True)))
+        norm = np.einsum("ij,ij->i", theta[row], words) + _TINY
+        share = sparse.csr_matrix((counts.data / norm, (row, np.arange(len(row)))), shape=(len(active), len(row)))
+        updated = model.alpha + theta * (share @ words)
+        moved = np.abs(updated - gamma[active]).mean(axis=1)
+        gamma[active] = updated
+        going = moved >= 0.001
+        if not going.any():
+            break
+        if not going.all():
+            entries = going[row]
+            counts = counts[going]
+            words, active = words[entries], active[going]
+            row = np.repeat(np.arange(len(active)), np.diff(counts.indptr))
+    shares: np.ndarray = gamma / gamma.sum(axis=1, keepdims=True)
+    return shares
+
+
+def _npy(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _array(content: bytes) -> np.ndarray:
+    loaded: np.ndarray = np.load(io.BytesIO(content), allow_pickle=False)
+    return loaded

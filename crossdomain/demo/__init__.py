@@ -1,0 +1,1 @@
+"""A synthetic world of two domains, written as landing files with its truth beside it."""

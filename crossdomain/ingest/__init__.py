@@ -1,0 +1,1 @@
+"""Feeds to raw, raw to clean: what others deliver becomes typed, deduplicated, pseudonymous rows."""

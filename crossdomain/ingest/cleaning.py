@@ -1,0 +1,277 @@
+"""Raw rows of one business day to clean ones: parsed, judged, deduplicated, pseudonymous, and all accounted for.
+
+The steps are SQL over temporary tables of one connection: ``parsed`` (typed values and the first rule that a
+row breaks), ``accounts`` (keys of the people in it), the table's ``query.sql`` (its final shape and its own
+rules), ``exceptions`` (every row that is not clean, with its class).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+import duckdb
+
+from crossdomain.errors import CrossdomainError, InputError
+from crossdomain.ingest.canonical import CanonicalColumn, CanonicalTable
+from crossdomain.ingest.feeds import Feed
+from crossdomain.ingest.parsing import SQL_TYPES, cleaned_text, parsed
+from crossdomain.ingest.pseudonyms import define_contact_forms, map_accounts, map_contacts
+from crossdomain.settings import Settings
+from crossdomain.sql import query
+from crossdomain.storage.engine import identifier, literal
+from crossdomain.storage.keys import Keyring
+from crossdomain.tables import TableSpec
+
+CLASSES = ("clean", "quarantined", "duplicate", "superseded", "suppressed")
+"""What can become of a row of raw; their numbers add up to the rows read."""
+
+VOCABULARY: Mapping[str, tuple[str, ...]] = {
+    "event_types": (
+        "impression", "view", "click", "favorite", "cart", "purchase", "refund", "rating", "share", "comment",
+        "attend", "dislike", "hide", "unsubscribe", "complaint",
+    ),
+    "purposes": (
+        "personalisation", "cross_domain", "marketing_email", "marketing_sms", "marketing_push", "profiling",
+    ),
+    "unit_types": ("account", "person", "device", "session"),
+    "statuses": ("on", "off"),
+}  # fmt: skip
+"""Words that a row may use; another one is quarantined as ``unknown_<column>``."""
+
+_TEXT_KINDS = ("text", "rich_text", "word")
+_NUMBER_KINDS = ("money", "integer", "number")
+_COLUMN_OF_REASON = "^(?:missing|unparseable|negative|future|unknown)_(.+)$"
+
+
+@dataclass(frozen=True)
+class RowCount:
+    """How many rows of a delivery ended in a class."""
+
+    table: str
+    feed: str
+    delivered_ds: date
+    row_class: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """Result of cleaning one table of one day; the SQL is valid until the next table is cleaned.
+
+    Attributes:
+        table: Name without layer.
+        rows: SQL of the clean rows, with the columns of the table's schema.
+        quarantined: SQL of the quarantined rows, with the columns of ``raw.quarantine``.
+        counts: Rows by feed, delivery day and class; conserved.
+    """
+
+    table: str
+    rows: str
+    quarantined: str
+    counts: tuple[RowCount, ...]
+
+    def total(self, row_class: str) -> int:
+        """Rows of a class over all deliveries."""
+        return sum(count.rows for count in self.counts if count.row_class == row_class)
+
+
+def clean_table(
+    con: duckdb.DuckDBPyConnection,
+    table: CanonicalTable,
+    spec: TableSpec,
+    *,
+    feeds: Mapping[str, Feed],
+    settings: Settings,
+    keys: Keyring,
+    erased: frozenset[bytes],
+) -> Cleaned:
+    """Cleans the rows of view ``raw.<table>``.
+
+    Args:
+        con: A connection with the view.
+        table: The canonical table.
+        spec: Its clean table.
+        feeds: All feeds; the view names those that it holds rows of.
+        settings: Domains and time zone.
+        keys: For pseudonyms.
+        erased: Everyone who was erased.
+
+    Raises:
+        InputError: Raw holds rows of a feed whose file is gone.
+        CrossdomainError: Rows were lost or doubled; a fault of this program.
+    """
+    define_contact_forms(con)
+    con.execute(f"CREATE OR REPLACE TEMP VIEW parsed AS {_parsed_rows(con, table, feeds, settings)}")
+    map_accounts(con, table, settings=settings, keys=keys, erased=erased)
+    if table.name == "users":
+        map_contacts(con, keys)
+    _shape(con, spec, settings)
+    _classify(con, table)
+    counts = _counts(con, table)
+    _check_conservation(con, table, counts)
+    columns = ", ".join(identifier(name) for name in spec.column_names)
+    return Cleaned(
+        table.name,
+        rows=f"SELECT {columns} FROM shaped ANTI JOIN exceptions USING (row_id)",  # noqa: S608 - quoted
+        quarantined=_quarantined(table),
+        counts=counts,
+    )
+
+
+def _parsed_rows(
+    con: duckdb.DuckDBPyConnection, table: CanonicalTable, feeds: Mapping[str, Feed], settings: Settings
+) -> str:
+    """SQL of typed rows of all feeds, each read as its feed file says."""
+    raw = f"raw.{identifier(table.name)}"
+    present = [name for (name,) in con.execute(f"SELECT DISTINCT feed FROM {raw} ORDER BY feed").fetchall()]  # noqa: S608
+    if gone := [name for name in present if name not in feeds]:
+        raise InputError(f"raw.{table.name} holds rows of feed {gone[0]!r}, but include/feeds/{gone[0]}.yaml is gone")
+    if other := [name for name in present if feeds[name].table.name != table.name]:
+        raise InputError(f"raw.{table.name} holds rows of feed {other[0]!r}, which now fills another table")
+    if present:
+        return " UNION ALL ".join(_parsed_feed(feeds[name], settings) for name in present)
+    typed = ", ".join(
+        f"CAST(NULL AS {SQL_TYPES[column.kind]}) AS {identifier(column.name)}" for column in table.columns
+    )
+    return (
+        f"SELECT {typed}, CAST(NULL AS VARCHAR) AS reason, feed, delivered_ds, CAST(NULL AS BOOLEAN) AS snapshot, "  # noqa: S608
+        "CAST(NULL AS BOOLEAN) AS consent_assumed, {'file': _file, 'line': _line, 'named': _column, "
+        f"'version': _version, 'record': CAST(NULL AS UBIGINT)}} AS source FROM {raw}"
+    )
+
+
+def _parsed_feed(feed: Feed, settings: Settings) -> str:
+    table = feed.table
+    names = [identifier(name) for name in table.column_names]
+    texts = ", ".join(f"{cleaned_text(name)} AS {identifier('text ' + name)}" for name in table.column_names)
+    values = ", ".join(f"{_value(feed, column, settings)} AS {identifier(column.name)}" for column in table.columns)
+    rules = " ".join(rule for column in table.columns for rule in _rules(feed, column))
+    return f"""
+        (WITH texts AS (
+            SELECT feed, delivered_ds, _file, _line, _version, _reason, _column, _at, _until,
+                hash({", ".join(names)}) AS _record, {texts}
+            FROM raw.{identifier(table.name)} WHERE feed = {literal(feed.name)}
+        ),
+        read AS (SELECT *, {values} FROM texts)
+        SELECT {", ".join(names)},
+            CASE WHEN _reason IS NOT NULL THEN _reason {rules} END AS reason,
+            feed, delivered_ds,
+            {"true" if feed.kind == "snapshot" else "false"} AS snapshot,
+            {"true" if feed.consent_assumed else "false"} AS consent_assumed,
+            {{'file': _file, 'line': _line, 'named': _column, 'version': _version, 'record': _record}} AS source
+        FROM read)
+    """  # noqa: S608 - identifiers and literals quoted
+
+
+def _value(feed: Feed, column: CanonicalColumn, settings: Settings) -> str:
+    if column.name == feed.table.day:  # was parsed when the row was placed in its day
+        return "_at" if column.kind == "time" else f"CAST(timezone({literal(settings.tz)}, _at) AS DATE)"
+    return parsed(feed, column, identifier("text " + column.name))
+
+
+def _rules(feed: Feed, column: CanonicalColumn) -> list[str]:
+    """What may be wrong with one value, in order."""
+    text, value = identifier("text " + column.name), identifier(column.name)
+    rules = []
+    if feed.requires(column.name):
+        rules.append(f"WHEN {text} IS NULL THEN 'missing_{column.name}'")
+    if column.kind not in _TEXT_KINDS:
+        rules.append(f"WHEN {text} IS NOT NULL AND {value} IS NULL THEN 'unparseable_{column.name}'")
+    if column.kind in _NUMBER_KINDS and not column.signed:
+        rules.append(f"WHEN {value} < 0 THEN 'negative_{column.name}'")
+    if column.kind == "time" and column.name != feed.table.day:
+        rules.append(f"WHEN {value} >= _until THEN 'future_{column.name}'")
+    if column.name == "domain":
+        rules.append(f"WHEN NOT list_contains(getvariable('domains'), {value}) THEN 'unknown_domain'")
+    return rules
+
+
+def _shape(con: duckdb.DuckDBPyConnection, spec: TableSpec, settings: Settings) -> None:
+    """Leaves table ``shaped``: the table's own SQL over ``parsed``, with a number for each row."""
+    sql = query(spec)
+    known = {**{name: list(words) for name, words in VOCABULARY.items()}, "domains": list(settings.domains)}
+    used = {name: known[name] for name in set(re.findall(r"\$([a-z_]+)", sql))}
+    con.execute("SET VARIABLE domains = ?", [list(settings.domains)])
+    con.execute(f"CREATE OR REPLACE TEMP TABLE shaped AS SELECT row_number() OVER () AS row_id, * FROM ({sql})", used)  # noqa: S608
+
+
+def _classify(con: duckdb.DuckDBPyConnection, table: CanonicalTable) -> None:
+    """Leaves table ``exceptions`` (row_id, class): every row that is not clean.
+
+    Of rows with one key the newest record is clean: the largest version, then the latest delivery, then the
+    last line. Of several copies of one record the first is kept, so that it counts as known since then.
+    """
+    key = [identifier(name) for name in table.key]
+    same = " AND ".join(f"shaped.{name} IS NOT DISTINCT FROM twice.{name}" for name in key)
+    listed = ", ".join(key)
+    newest = (
+        "TRY_CAST(source.version AS DECIMAL(38,6)) {0} NULLS {1}, source.version {0} NULLS {1}, delivered_ds {0}, "
+        "feed {0}, source.file {0}, source.line {0}"
+    )
+    con.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE exceptions AS
+        WITH twice AS (
+            SELECT {listed} FROM shaped WHERE reason IS NULL AND NOT erased GROUP BY ALL HAVING count(*) > 1
+        ),
+        repeated AS (
+            SELECT row_id, source.record AS record,
+                first_value(source.record) OVER (
+                    PARTITION BY {listed} ORDER BY {newest.format("DESC", "LAST")}
+                ) AS newest,
+                row_number() OVER (
+                    PARTITION BY {listed}, source.record ORDER BY {newest.format("ASC", "FIRST")}
+                ) AS copy
+            FROM (SELECT shaped.* FROM shaped SEMI JOIN twice ON {same} WHERE reason IS NULL AND NOT erased)
+        )
+        SELECT row_id, 'quarantined' AS class FROM shaped WHERE reason IS NOT NULL
+        UNION ALL SELECT row_id, 'suppressed' FROM shaped WHERE reason IS NULL AND erased
+        UNION ALL SELECT row_id, if(copy > 1, 'duplicate', 'superseded') FROM repeated
+            WHERE copy > 1 OR record <> newest
+        """  # noqa: S608 - quoted
+    )
+
+
+def _counts(con: duckdb.DuckDBPyConnection, table: CanonicalTable) -> tuple[RowCount, ...]:
+    rows = con.execute(
+        "SELECT feed, delivered_ds, coalesce(class, 'clean') AS class, count(*) FROM shaped "
+        "LEFT JOIN exceptions USING (row_id) GROUP BY ALL ORDER BY ALL"
+    ).fetchall()
+    return tuple(RowCount(table.name, *row) for row in rows)
+
+
+def _check_conservation(con: duckdb.DuckDBPyConnection, table: CanonicalTable, counts: tuple[RowCount, ...]) -> None:
+    """Rows of raw = the sum of all classes, for each feed and delivery."""
+    rows = con.execute(
+        f"SELECT feed, delivered_ds, count(*) FROM raw.{identifier(table.name)} GROUP BY ALL"  # noqa: S608
+    ).fetchall()
+    read = {(feed, delivered): total for feed, delivered, total in rows}
+    found: dict[tuple[str, date], int] = {}
+    for count in counts:
+        found[count.feed, count.delivered_ds] = found.get((count.feed, count.delivered_ds), 0) + count.rows
+    if read != found:
+        wrong = sorted(key for key in read.keys() | found.keys() if read.get(key) != found.get(key))
+        raise CrossdomainError(
+            f"clean.{table.name}: rows are not conserved for feed and delivery {wrong[0]}: "
+            f"{read.get(wrong[0], 0)} read, {found.get(wrong[0], 0)} accounted for"
+        )
+
+
+def _quarantined(table: CanonicalTable) -> str:
+    """SQL of the quarantined rows with the record as it was delivered."""
+    record = ", ".join(f"{identifier(name)} := row.{identifier(name)}" for name in (*table.column_names, "extra"))
+    return f"""
+        SELECT {literal(table.name)} AS table_name, shaped.feed AS feed, shaped.delivered_ds AS delivered_ds,
+            shaped.reason AS reason,
+            coalesce(shaped.source.named, nullif(regexp_extract(shaped.reason, {literal(_COLUMN_OF_REASON)}, 1), ''))
+                AS column_name,
+            shaped.source.file AS file, shaped.source.line AS line,
+            CAST(to_json(struct_pack({record})) AS VARCHAR) AS record
+        FROM shaped
+        JOIN exceptions ON shaped.row_id = exceptions.row_id AND exceptions.class = 'quarantined'
+        JOIN raw.{identifier(table.name)} AS row ON row.feed = shaped.feed AND row.delivered_ds = shaped.delivered_ds
+            AND row._file = shaped.source.file AND row._line = shaped.source.line
+    """  # noqa: S608 - quoted

@@ -1,0 +1,153 @@
+"""Job ``clean``: one business day from raw to clean, gated before anything of it is committed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from crossdomain.errors import MissingInput
+from crossdomain.jobs.ingest import TABLES
+from crossdomain.jobs.model import Input, Job, JobContext
+from crossdomain.jobs.runner import open_lake
+from crossdomain.settings import Settings
+from crossdomain.storage.home import write_whole
+from crossdomain.tables import registry
+
+if TYPE_CHECKING:
+    from crossdomain.ingest.cleaning import Cleaned
+    from crossdomain.ingest.feeds import Feed
+
+ERASURES = "derived.erasures"
+
+
+def build(ctx: JobContext) -> None:
+    """Stages all clean tables, lets the gate judge them, and leaves the commit to the runner.
+
+    Raises:
+        MissingInput: Nothing was delivered for the day.
+        GateRefused: A rule of severity fail is broken; only the quality results are committed.
+    """
+    from crossdomain.ingest.canonical import CANONICAL
+    from crossdomain.ingest.cleaning import clean_table
+    from crossdomain.ingest.feeds import load_feeds
+    from crossdomain.ingest.pseudonyms import erased_accounts
+
+    _refuse_undelivered(ctx)
+    feeds = load_feeds(ctx.settings)
+    erased = erased_accounts(ctx.lake, ctx.tables.get(ERASURES))
+    cleaned: list[Cleaned] = []
+    staged: dict[str, Path] = {}
+    ctx.con.execute(f"CREATE TEMP TABLE quarantined AS {ctx.lake.relation(ctx.tables.get('raw.quarantine'), [])}")
+    ctx.con.execute("ALTER TABLE quarantined DROP ds")
+    for name in TABLES:
+        spec = ctx.tables.get(f"clean.{name}")
+        result = clean_table(
+            ctx.con, CANONICAL[name], spec, feeds=feeds, settings=ctx.settings, keys=ctx.keys, erased=erased
+        )
+        staged[name] = ctx.write(spec.full_name, result.rows).path
+        ctx.con.execute(f"INSERT INTO quarantined BY NAME {result.quarantined}")
+        ctx.con.execute("DROP TABLE shaped; DROP TABLE exceptions")
+        cleaned.append(result)
+    ctx.write("raw.quarantine", "SELECT * FROM quarantined")
+    ctx.write("derived.row_counts", _row_counts(cleaned))
+    ctx.note(rows=_totals(cleaned), quarantined=_reasons(ctx))
+    _gate(ctx, staged, feeds)
+
+
+def _refuse_undelivered(ctx: JobContext) -> None:
+    """A day has been delivered if a delivery of that day or a later one brought it.
+
+    Rows that an earlier delivery brought (clocks that run ahead) wait for the day's own.
+    """
+    for name in TABLES:
+        for partition in ctx.lake.partitions(ctx.tables.get(f"raw.{name}")):
+            if partition.ds == ctx.ds and date.fromisoformat(partition.values["delivered_ds"]) >= ctx.ds:
+                return
+    raise MissingInput(
+        f"clean {ctx.ds}: nothing was delivered for this day; run `crossdomain run ingest --date {ctx.ds}` first"
+    )
+
+
+def _row_counts(cleaned: list[Cleaned]) -> pa.Table:
+    counts = [count for result in cleaned for count in result.counts]
+    return pa.table(
+        {
+            "table_name": pa.array([count.table for count in counts], pa.string()),
+            "feed": pa.array([count.feed for count in counts], pa.string()),
+            "delivered_ds": pa.array([count.delivered_ds for count in counts], pa.date32()),
+            "class": pa.array([count.row_class for count in counts], pa.string()),
+            "rows": pa.array([count.rows for count in counts], pa.int64()),
+        }
+    )
+
+
+def _totals(cleaned: list[Cleaned]) -> dict[str, int]:
+    from crossdomain.ingest.cleaning import CLASSES
+
+    return {row_class: sum(result.total(row_class) for result in cleaned) for row_class in CLASSES}
+
+
+def _reasons(ctx: JobContext) -> dict[str, int]:
+    rows = ctx.con.execute(
+        "SELECT table_name || '.' || reason, count(*) FROM quarantined GROUP BY ALL ORDER BY ALL"
+    ).fetchall()
+    return dict(rows)
+
+
+def _gate(ctx: JobContext, staged: Mapping[str, Path], feeds: Mapping[str, Feed]) -> None:
+    from crossdomain.quality.gate import check_partition
+    from crossdomain.quality.report import refuse_unless_passed, report_json, report_name
+    from crossdomain.quality.results import to_quality_rows
+
+    filled_daily = {feed.table.name for feed in feeds.values() if feed.expected == "daily" and not feed.may_be_empty}
+    results = []
+    for name in TABLES:
+        spec = ctx.tables.get(f"clean.{name}")
+        results.append(
+            check_partition(
+                spec.full_name,
+                ctx.ds,
+                ctx.con.read_parquet(str(staged[name]), hive_partitioning=False),
+                may_be_empty=name not in filled_daily,
+                settings=ctx.settings,
+                key=spec.key,
+            )
+        )
+    ctx.write("serving.quality_results", to_quality_rows(results))
+    report = ctx.lake.home.report(report_name(ctx.ds))
+    write_whole(report, report_json(ctx.ds, results))
+    refuse_unless_passed(ctx.ds, results, str(report))
+
+
+def _config(settings: Settings) -> Mapping[str, Any]:
+    """What clean rows depend on beside raw: how the feeds are read, the domains and zone, and who was erased."""
+    from crossdomain.ingest.feeds import load_feeds
+
+    with open_lake(settings) as lake:
+        erasures = [partition.checksum for partition in lake.partitions(registry(settings.include).get(ERASURES))]
+    return {
+        "feeds": {name: feed.digest for name, feed in load_feeds(settings).items()},
+        "domains": settings.domains,
+        "tz": settings.tz,
+        "erasures": sorted(erasures),
+    }
+
+
+JOB = Job(
+    name="clean",
+    version=1,
+    inputs=tuple(Input(table=f"raw.{table}", optional=True) for table in TABLES),
+    outputs=(
+        *(f"clean.{table}" for table in TABLES),
+        "derived.row_counts",
+        "raw.quarantine",
+        "serving.quality_results",
+    ),
+    config=_config,
+    run=build,
+    on_refusal=("serving.quality_results",),
+)

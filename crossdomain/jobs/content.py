@@ -1,0 +1,194 @@
+"""Job ``content``: tokens, topics, similar items and bundles of the day's catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crossdomain.content.settings import ContentSettings
+from crossdomain.jobs.model import Input, Job, JobContext
+from crossdomain.settings import Settings
+from crossdomain.text.tokens import make_tokenizer, read_stop_words, read_user_words, tokenizer_version
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+    from crossdomain.content.documents import TermMatrix
+    from crossdomain.content.topics import TopicModel
+
+_MODEL = "topics"
+_TRAINED_ON = "trained_on.txt"
+_TRAINING = (
+    "topics", "items_per_topic", "passes", "iterations", "chunk", "item_prior", "word_prior", "min_items",
+    "max_share", "max_words", "seed",
+)  # fmt: skip
+_CATALOGUE = """
+    SELECT domain, item_id, title, description, text, tags, creator, price, status = 'on' AS on_sale, content_hash
+    FROM derived.catalogue
+    ORDER BY domain, item_id
+"""
+
+
+@dataclass(frozen=True)
+class _TopicState:
+    """The model in force on the day, and how it came to be."""
+
+    model: TopicModel | None
+    version: str | None = None
+    trained_ds: date | None = None
+    trained_now: bool = False
+    new_share: float = 0.0
+
+
+def build(ctx: JobContext) -> None:
+    """Reads the catalogue of the day and writes what its items are about."""
+    from crossdomain.content import documents, similarity, topics
+
+    choices = ContentSettings.from_env(seed=ctx.settings.seed)
+    catalogue = ctx.con.sql(_CATALOGUE).to_arrow_table()
+    known = ctx.con.sql("FROM previous.item_tokens").to_arrow_table().select(documents.TOKEN_SCHEMA.names)
+    tokenizer = make_tokenizer(**_word_lists(ctx.settings, choices))
+    tokenised = documents.tokenise(catalogue, known, tokenizer)
+    ctx.write("derived.item_tokens", tokenised.items)
+
+    terms = documents.term_matrix(tokenised.items)
+    state = _topic_model(ctx, choices, terms, tokenised.items, tokenizer.version)
+    weights = topics.weights_or_none(state.model, terms, iterations=choices.iterations, least=choices.min_weight)
+    ctx.write("serving.item_topics", topics.item_topics_table(state.model, terms, weights))
+    ctx.write(
+        "serving.topics",
+        topics.topics_table(
+            state.model,
+            terms,
+            weights,
+            first_domain=ctx.settings.domains[0],
+            words=choices.topic_words,
+            trained_ds=state.trained_ds,
+            version=state.version,
+        ),
+    )
+    similar = similarity.similar_items(
+        terms,
+        weights,
+        on_sale=catalogue["on_sale"].to_numpy(),
+        domains=ctx.settings.domains,
+        settings=choices,
+    )
+    ctx.write("serving.similar_items", similar)
+    found = _bundles(ctx, choices, catalogue, tokenised.items, similar, terms, weights, state.model)
+    ctx.write("serving.bundles", found)
+    ctx.note(
+        items=len(catalogue),
+        tokenised=tokenised.read,
+        topics=len(state.model.ids) if state.model else 0,
+        topics_trained=state.trained_now,
+        new_share=round(state.new_share, 4),
+        npmi=round(float(state.model.coherence.mean()), 4) if state.model else None,
+        similar_pairs=len(similar),
+        bundles=len(found),
+    )
+
+
+def _topic_model(
+    ctx: JobContext, choices: ContentSettings, terms: TermMatrix, items: pa.Table, tokenizer: str
+) -> _TopicState:
+    """The model of the day before while it fits the catalogue, else a new one that keeps the topics' ids."""
+    from crossdomain.content import topics
+
+    basis = {"tokenizer": tokenizer, **{name: asdict(choices)[name] for name in _TRAINING}}
+    hashes = items["content_hash"].to_pylist()
+    before = ctx.con.sql("SELECT DISTINCT model_version, trained_ds FROM previous.topics").fetchall()
+    old, share = None, 1.0
+    if before:
+        version, trained_ds = before[0]
+        files = ctx.models.load(_MODEL, version)
+        old = topics.TopicModel.from_files(files)
+        share = topics.new_share(files[_TRAINED_ON].decode().split("\n"), hashes)
+        if share <= choices.retrain_share and ctx.models.metadata(_MODEL, version)["basis"] == basis:
+            return _TopicState(old, version, trained_ds, new_share=share)
+    model = topics.train_topics(terms, choices)
+    if model is None:
+        return _TopicState(None, new_share=share)
+    if old is not None:
+        model = topics.keep_topic_ids(model, old, least=choices.keep_identity)
+    files = {**model.to_files(), _TRAINED_ON: "\n".join(sorted(set(hashes))).encode()}
+    facts = {
+        "basis": basis,
+        "trained_ds": ctx.ds.isoformat(),
+        "items": len(hashes),
+        "words": len(model.vocabulary),
+        "topics": len(model.ids),
+        "npmi": round(float(model.coherence.mean()), 6),
+        "npmi_by_topic": {str(topic): float(value) for topic, value in zip(model.ids, model.coherence, strict=True)},
+        "follows": before[0][0] if before else None,
+    }
+    return _TopicState(model, ctx.models.save(_MODEL, files, facts), ctx.ds, trained_now=True, new_share=share)
+
+
+def _bundles(
+    ctx: JobContext,
+    choices: ContentSettings,
+    catalogue: pa.Table,
+    items: pa.Table,
+    similar: pa.Table,
+    terms: TermMatrix,
+    weights: np.ndarray,
+    model: TopicModel | None,
+) -> pa.Table:
+    from crossdomain.content import bundles, documents, topics
+
+    first, second = ctx.settings.domains
+    facts = documents.item_facts(catalogue, items, domains=(first, second))
+    sold = tuple({item for item, fact in side.items() if fact["on_sale"]} for side in facts)
+    pairs = bundles.cross_pairs(similar, domains=(first, second), on_sale=(sold[0], sold[1]))
+    found = bundles.find_bundles(pairs, theta=choices.theta, most=choices.bundle_items)
+    return bundles.describe_bundles(
+        found,
+        items=facts,
+        topics=topics.topics_by_item(model, terms, weights, domains=(first, second)),
+        words=dict(zip(model.ids, model.words(choices.topic_words), strict=True)) if model else {},
+        wording=bundles.read_wording(_text_folder(ctx.settings) / "bundles.yaml"),
+    )
+
+
+def _word_lists(settings: Settings, choices: ContentSettings) -> dict[str, Any]:
+    folder = _text_folder(settings)
+    return {
+        "engine": choices.engine,
+        "user_words": read_user_words(folder / "user_dictionary.txt"),
+        "stop_words": read_stop_words(folder / "stop_words.txt"),
+    }
+
+
+def _text_folder(settings: Settings) -> Path:
+    return settings.include / "text"
+
+
+def _config(settings: Settings) -> Mapping[str, Any]:
+    choices = ContentSettings.from_env(seed=settings.seed)
+    return {
+        "choices": asdict(choices),
+        "domains": settings.domains,
+        "tokenizer": tokenizer_version(**_word_lists(settings, choices)),
+        "wording": (_text_folder(settings) / "bundles.yaml").read_text(encoding="utf-8"),
+    }
+
+
+JOB = Job(
+    name="content",
+    version=1,
+    inputs=(Input(table="derived.catalogue"),),
+    outputs=(
+        "derived.item_tokens",
+        "serving.topics",
+        "serving.item_topics",
+        "serving.similar_items",
+        "serving.bundles",
+    ),
+    run=build,
+    config=_config,
+)

@@ -1,0 +1,66 @@
+"""Job ``score``: recommendations of the day by the champions of the day."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from crossdomain.jobs.behaviour import event_window, first_day, read_behaviour, recommend_settings
+from crossdomain.jobs.model import Input, Job, JobContext
+from crossdomain.recommend.settings import RecommendSettings
+
+if TYPE_CHECKING:
+    from crossdomain.recommend.score import Served
+
+
+def build(ctx: JobContext) -> None:
+    """Ranks each domain's items for everyone who is known in the other one."""
+    from crossdomain.recommend.interactions import not_wanted, person_rows, taste
+    from crossdomain.recommend.popularity import decayed_popularity
+    from crossdomain.recommend.score import SCHEMA, Audience, recommend
+
+    settings = recommend_settings(ctx)
+    behaviour = read_behaviour(ctx, settings, [(first_day(ctx.ds, settings), ctx.ds)])
+    pairs, people, items = behaviour.pairs[0], behaviour.people, behaviour.items
+    audience = Audience(
+        people=people,
+        items=items,
+        evidence=person_rows(taste(pairs, people, items, settings), people),
+        unwanted=not_wanted(pairs, people, items),
+        decayed=decayed_popularity(pairs, items, settings.popularity_half_life_days),
+    )
+    batches = list(recommend(audience, _champions(ctx), settings))
+    table = pa.Table.from_batches(batches, SCHEMA)
+    ctx.write("serving.recommendations", table)
+    sources = table["source"].cast(pa.string()).value_counts().to_pylist()
+    ctx.note(people=len(people.person), rows_by_source={entry["values"]: entry["counts"] for entry in sources})
+
+
+def _champions(ctx: JobContext) -> dict[str, Served]:
+    from crossdomain.recommend.als import from_files
+    from crossdomain.recommend.score import Served
+
+    rows = ctx.con.execute("SELECT target_domain, model, model_version FROM serving.champions ORDER BY ALL").fetchall()
+    models = {
+        version: from_files("model", ctx.models.load(model, version)) for _, model, version in rows if model == "als"
+    }
+    return {domain: Served(version, models.get(version)) for domain, _, version in rows}
+
+
+JOB = Job(
+    name="score",
+    version=1,
+    inputs=(
+        event_window(),
+        Input(table="derived.people"),
+        Input(table="derived.catalogue"),
+        Input(table="serving.champions"),
+    ),
+    outputs=("serving.recommendations",),
+    run=build,
+    config=lambda settings: {
+        **RecommendSettings.from_env(seed=settings.seed).as_config(),
+        "domains": settings.domains,
+    },
+)

@@ -1,0 +1,202 @@
+"""Job ``train``: the model of the day, what it reaches, and who is champion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from crossdomain.jobs.behaviour import Behaviour, event_window, first_day, read_behaviour, recommend_settings
+from crossdomain.jobs.model import Input, Job, JobContext
+from crossdomain.recommend.settings import RecommendSettings
+
+if TYPE_CHECKING:
+    from crossdomain.recommend.als import AlsModel
+    from crossdomain.recommend.champion import Champion
+    from crossdomain.recommend.evaluate import Metric, Rater, Split
+
+KIND = "als"
+"""Kind of the model in the model store."""
+
+
+def build(ctx: JobContext) -> None:
+    """Trains a twin up to the test days and the model of all days, measures, and decides on the champions."""
+    from crossdomain.recommend.champion import Champion
+    from crossdomain.recommend.evaluate import Metric
+
+    settings = recommend_settings(ctx)
+    before = _previous(ctx)
+    if before and ctx.ds.toordinal() % settings.train_every_days:
+        metrics: list[Metric] = []
+        champions = [_carried(row) for row in before.values()]
+        ctx.note(trained=False)
+    else:
+        metrics, champions = _train(ctx, settings, before)
+    ctx.write("serving.model_metrics", _table(metrics, Metric))
+    ctx.write("serving.champions", _table(champions, Champion))
+    ctx.note(champions={row.target_domain: f"{row.model} {row.model_version}: {row.decision}" for row in champions})
+
+
+def _train(
+    ctx: JobContext, settings: RecommendSettings, before: dict[str, dict[str, Any]]
+) -> tuple[list[Metric], list[Champion]]:
+    from crossdomain.recommend.als import device_note, fit, to_files
+    from crossdomain.recommend.evaluate import evaluate
+    from crossdomain.recommend.interactions import taste
+
+    first = first_day(ctx.ds, settings)
+    test_from = ctx.ds - timedelta(days=settings.test_days - 1)
+    cut = test_from - timedelta(days=1 + settings.gap_days)
+    spans = [(first, ctx.ds), (first, cut), (first, test_from - timedelta(days=1)), (test_from, ctx.ds)]
+    behaviour = read_behaviour(ctx, settings, spans)
+    split = _split(behaviour, settings)
+    evidence = taste(behaviour.pairs[0], behaviour.people, behaviour.items, settings)
+    training = split.training(behaviour.items)
+    twin = fit(training, behaviour.items, settings) if training.nnz else None
+    version = None
+    if evidence.nnz:
+        model = fit(evidence, behaviour.items, settings)
+        files = to_files("model", model) | (to_files("twin", twin) if twin else {})
+        version = ctx.models.save(KIND, files, _card(ctx, settings, first, cut, evidence))
+    raters = _raters(ctx, settings, behaviour, split, before, twin, version)
+    metrics = evaluate(split, raters, behaviour.items, settings)
+    champions = [
+        _decide(domain, metrics, before.get(domain), version, settings) for domain in sorted(ctx.settings.domains)
+    ]
+    ctx.note(
+        trained=version is not None,
+        people=int((evidence.getnnz(axis=1) > 0).sum()),
+        pairs=int(evidence.nnz),
+        **device_note(settings),
+    )
+    return metrics, champions
+
+
+def _split(behaviour: Behaviour, settings: RecommendSettings) -> Split:
+    from crossdomain.recommend.evaluate import Split, hidden_units
+    from crossdomain.recommend.interactions import met, taste
+    from crossdomain.recommend.popularity import decayed_popularity, popularity
+
+    people, items = behaviour.people, behaviour.items
+    _, history, before_test, outcome = behaviour.pairs
+    evidence = taste(history, people, items, settings)
+    return Split(
+        evidence=evidence,
+        seen=met(before_test, people, items),
+        outcome=met(outcome, people, items, positive_only=True),
+        decayed=decayed_popularity(history, items, settings.popularity_half_life_days),
+        popular=popularity(history, items),
+        hidden=hidden_units(evidence, people, items, share=settings.cold_share, seed=settings.seed),
+    )
+
+
+def _raters(
+    ctx: JobContext,
+    settings: RecommendSettings,
+    behaviour: Behaviour,
+    split: Split,
+    before: dict[str, dict[str, Any]],
+    twin: AlsModel | None,
+    version: str | None,
+) -> list[Rater]:
+    """The new model, the champions so far where they are other versions, and the baselines."""
+    from crossdomain.recommend.als import from_files
+    from crossdomain.recommend.champion import POPULAR
+    from crossdomain.recommend.evaluate import als_rater, popularity_rater
+    from crossdomain.recommend.popularity import boost
+
+    twins = {version: twin} if version and twin else {}
+    for champion in sorted({row["model_version"] for row in before.values() if row["model"] == KIND} - set(twins)):
+        stored = from_files("twin", ctx.models.load(KIND, champion))
+        if stored:
+            twins[champion] = stored
+    boosts = boost(split.decayed, settings.popularity_power)
+    return [
+        *(als_rater(name, model, behaviour.items, boosts) for name, model in twins.items()),
+        popularity_rater(POPULAR, split.decayed),
+        popularity_rater("popularity", split.popular),
+    ]
+
+
+def _decide(
+    domain: str,
+    metrics: Sequence[Metric],
+    before: dict[str, Any] | None,
+    version: str | None,
+    settings: RecommendSettings,
+) -> Champion:
+    from crossdomain.recommend.champion import METRIC, POPULAR, Rated, decide
+    from crossdomain.recommend.evaluate import headline
+
+    def rated(model: str, name: str) -> Rated:
+        found = headline(metrics, name, domain, METRIC)
+        return Rated(model, name, found.value if found else None)
+
+    incumbent = rated(before["model"], before["model_version"]) if before else None
+    standing = [(KIND, version)] if version else []
+    challengers = [
+        rated(model, name)
+        for model, name in [*standing, (POPULAR, POPULAR)]
+        if incumbent is None or name != incumbent.version
+    ]
+    baseline = headline(metrics, POPULAR, domain, METRIC)
+    return decide(
+        domain,
+        incumbent,
+        challengers,
+        n=baseline.n if baseline else 0,
+        min_people=settings.min_test_people,
+        tolerance=settings.tolerance,
+    )
+
+
+def _carried(row: dict[str, Any]) -> Champion:
+    from crossdomain.recommend.champion import Rated, decide
+
+    incumbent = Rated(row["model"], row["model_version"], None)
+    return decide(row["target_domain"], incumbent, [], n=0, min_people=1)
+
+
+def _card(ctx: JobContext, settings: RecommendSettings, first: date, cut: date, evidence: Any) -> dict[str, Any]:
+    from crossdomain.recommend.als import device_in_use, library_versions
+
+    return {
+        "model": KIND,
+        "trained_to": ctx.ds.isoformat(),
+        "window_from": first.isoformat(),
+        "twin_trained_to": cut.isoformat(),
+        "domains": list(ctx.settings.domains),
+        "people": int((evidence.getnnz(axis=1) > 0).sum()),
+        "items": int((evidence.getnnz(axis=0) > 0).sum()),
+        "pairs": int(evidence.nnz),
+        "device": device_in_use(settings)[0],
+        "settings": settings.as_config(),
+        "libraries": library_versions(),
+    }
+
+
+def _previous(ctx: JobContext) -> dict[str, dict[str, Any]]:
+    rows = ctx.con.execute("SELECT target_domain, model, model_version FROM previous.champions ORDER BY ALL").fetchall()
+    return {domain: {"target_domain": domain, "model": model, "model_version": name} for domain, model, name in rows}
+
+
+def _table(rows: Sequence[Any], kind: type[Any]) -> pa.Table:
+    types = {"value": pa.float64(), "challenger_value": pa.float64(), "n": pa.int64()}
+    schema = pa.schema([(name, types.get(name, pa.string())) for name in kind.__dataclass_fields__])
+    return pa.Table.from_pylist([asdict(row) for row in rows], schema=schema)
+
+
+JOB = Job(
+    name="train",
+    version=1,
+    inputs=(event_window(), Input(table="derived.people"), Input(table="derived.catalogue")),
+    outputs=("serving.model_metrics", "serving.champions"),
+    run=build,
+    config=lambda settings: {
+        **RecommendSettings.from_env(seed=settings.seed).as_config(),
+        "domains": settings.domains,
+    },
+)

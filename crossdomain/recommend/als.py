@@ -1,0 +1,239 @@
+"""Confidence-weighted alternating least squares, kept as item factors only.
+
+A model holds no person: whoever is scored is folded in from the history that is known on that day. So a
+refund or an erasure counts from the next run on, people who came after the training are served, and model
+files hold no personal data.
+
+Formulas: Hu, Koren, Volinsky, Collaborative Filtering for Implicit Feedback Datasets (2008), sections 4
+and 5. implicit takes the confidence itself: an observed cell weighs ``confidence - 1`` in the quadratic
+part, so confidences are ``1 + alpha * weight`` and implicit's own ``alpha`` stays 1.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import implicit.gpu
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import scipy.sparse as sp
+from implicit.cpu.als import AlternatingLeastSquares
+from threadpoolctl import threadpool_limits
+
+from crossdomain.errors import InputError
+from crossdomain.recommend.interactions import Ints, Items
+from crossdomain.recommend.settings import RecommendSettings
+
+LIBRARIES = ("implicit", "numpy", "scipy", "pyarrow")
+_FOLD_BLOCK = 100_000
+_EXPLAIN_CELLS = 1 << 22
+log = logging.getLogger(__name__)
+
+Factors = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class AlsModel:
+    """Item factors and which items they are.
+
+    Attributes:
+        domain: Domain name of each item.
+        item_id: Id of each item.
+        factors: float32, items × factors.
+        regularization: Ridge that people are folded in with.
+    """
+
+    domain: pa.Array
+    item_id: pa.Array
+    factors: Factors
+    regularization: float
+
+    def aligned(self, items: Items) -> tuple[Factors, npt.NDArray[np.bool_]]:
+        """Factors of a run's items, zeros for those the model does not know, and which it knows."""
+        codes = items.codes(self.domain, self.item_id)
+        factors = np.zeros((len(items), self.factors.shape[1]), dtype=np.float32)
+        known = np.zeros(len(items), dtype=bool)
+        here = codes >= 0
+        factors[codes[here]] = self.factors[here]
+        known[codes[here]] = True
+        return factors, known
+
+
+def device_in_use(settings: RecommendSettings) -> tuple[str, str]:
+    """The device that training will use, and a sentence if it is not the one that was asked for."""
+    if settings.device == "gpu" and not implicit.gpu.HAS_CUDA:
+        return "cpu", (
+            "device gpu was asked for, but implicit finds no CUDA build or no GPU here: training on the CPU. "
+            "Install implicit with CUDA on a machine with a GPU, or set CROSSDOMAIN_RECOMMEND_DEVICE=cpu"
+        )
+    return settings.device, ""
+
+
+def device_note(settings: RecommendSettings) -> dict[str, str]:
+    """What a job notes of the device: its name, and why it is not the one that was asked for."""
+    device, message = device_in_use(settings)
+    return {"device": device, **({"device_message": message} if message else {})}
+
+
+def fit(confidence: sp.csr_matrix, items: Items, settings: RecommendSettings) -> AlsModel:
+    """Trains on the units and items that have evidence; the same matrix and settings give the same bits.
+
+    Args:
+        confidence: Units × items, as ``interactions.taste`` gives it.
+        items: The columns.
+        settings: Factors, regularization, iterations, seed, threads, device.
+
+    Raises:
+        InputError: There is no evidence at all.
+    """
+    units = np.flatnonzero(np.diff(confidence.indptr))
+    columns = np.unique(confidence.indices)
+    if not len(units):
+        raise InputError("there is no consented interaction to train on: look at clean.events and derived.people")
+    compact = confidence[units][:, columns].tocsr()
+    compact.sort_indices()
+    factors = _item_factors(compact, settings)
+    names = pa.array(items.domains, pa.string()).take(pa.array(items.domain[columns]))
+    return AlsModel(names, items.item_id.take(pa.array(columns)), factors, settings.regularization)
+
+
+def fold_in(item_factors: Factors, confidence: sp.csr_matrix, regularization: float, *, threads: int = 1) -> Factors:
+    """Exact least-squares factors of people from their history, whether the training saw them or not.
+
+    Args:
+        item_factors: Items × factors; zero rows (items the model does not know) add nothing.
+        confidence: People × items.
+        regularization: Ridge of the model.
+        threads: Threads of implicit.
+
+    Returns:
+        float32, people × factors; zeros for people without evidence.
+    """
+    with threadpool_limits(limits=1, user_api="blas"):
+        model = AlternatingLeastSquares(
+            factors=item_factors.shape[1], regularization=regularization, alpha=1.0, num_threads=threads
+        )
+        model.item_factors = item_factors
+        blocks = [confidence[start : start + _FOLD_BLOCK] for start in range(0, confidence.shape[0], _FOLD_BLOCK)]
+        parts = [model.recalculate_user(np.arange(block.shape[0]), block) for block in blocks]
+    return np.vstack(parts) if parts else np.zeros((0, item_factors.shape[1]), dtype=np.float32)
+
+
+def explain(item_factors: Factors, confidence: sp.csr_matrix, regularization: float, recommended: Ints) -> Ints:
+    """For each recommended item the one item of the person's history that adds most to its score.
+
+    The score of item i for a person is the sum over the history of ``c_j * y_i' W y_j`` with
+    ``W = (Y'Y + Y_h' (C - I) Y_h + ridge * I)^-1`` (section 5 of the paper); the greatest term wins, ties go
+    to the earlier item.
+
+    Args:
+        item_factors: Items × factors.
+        confidence: People × items, sorted indices.
+        regularization: Ridge of the model.
+        recommended: People × k item positions; -1 for none.
+
+    Returns:
+        People × k item positions; -1 where nothing was recommended or nothing adds to the score.
+    """
+    out = np.full(recommended.shape, -1, dtype=np.int64)
+    lengths = np.diff(confidence.indptr)
+    factors = item_factors.shape[1]
+    order = np.argsort(lengths, kind="stable")
+    order = order[lengths[order] > 0]
+    with threadpool_limits(limits=1, user_api="blas"):
+        gram = item_factors.T @ item_factors + regularization * np.eye(factors, dtype=np.float32)
+        start = 0
+        while start < len(order):
+            # People of like history lengths share a block; its cells are bounded.
+            most = lengths[order[min(len(order) - 1, start + _EXPLAIN_CELLS // (factors * factors))]]
+            size = max(1, _EXPLAIN_CELLS // (factors * max(factors, int(most))))
+            people = order[start : start + size]
+            out[people] = _explain_block(item_factors, gram, confidence, people, recommended[people])
+            start += size
+    return out
+
+
+def to_files(name: str, model: AlsModel) -> dict[str, bytes]:
+    """Files of a model, without pickle: ``<name>_factors.npy`` and ``<name>_items.json``."""
+    buffer = io.BytesIO()
+    np.save(buffer, model.factors, allow_pickle=False)
+    content = {
+        "domain": model.domain.to_pylist(),
+        "item_id": model.item_id.to_pylist(),
+        "regularization": model.regularization,
+    }
+    return {
+        f"{name}_factors.npy": buffer.getvalue(),
+        f"{name}_items.json": json.dumps(content, ensure_ascii=False).encode(),
+    }
+
+
+def from_files(name: str, files: Mapping[str, bytes]) -> AlsModel | None:
+    """The model that ``to_files`` stored under the name; None if there is none."""
+    if f"{name}_items.json" not in files:
+        return None
+    content = json.loads(files[f"{name}_items.json"])
+    factors = np.load(io.BytesIO(files[f"{name}_factors.npy"]), allow_pickle=False)
+    domain, item_id = (pa.array(content[column], pa.string()) for column in ("domain", "item_id"))
+    return AlsModel(domain, item_id, factors, content["regularization"])
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that a model depends on."""
+    return {name: version(name) for name in LIBRARIES}
+
+
+def _item_factors(compact: sp.csr_matrix, settings: RecommendSettings) -> Factors:
+    options: dict[str, Any] = {
+        "factors": settings.factors,
+        "regularization": settings.regularization,
+        "alpha": 1.0,
+        "iterations": settings.iterations,
+        "random_state": settings.seed,
+    }
+    device, message = device_in_use(settings)
+    if message:
+        log.warning(message)
+    with threadpool_limits(limits=1, user_api="blas"):
+        if device == "gpu":
+            from implicit.gpu.als import AlternatingLeastSquares as GpuAls
+
+            model = GpuAls(**options)
+            model.fit(compact, show_progress=False)
+            return np.asarray(model.item_factors.to_numpy(), dtype=np.float32)
+        model = AlternatingLeastSquares(**options, num_threads=settings.threads)
+        model.fit(compact, show_progress=False)
+        return np.asarray(model.item_factors, dtype=np.float32)
+
+
+def _explain_block(
+    item_factors: Factors, gram: Factors, confidence: sp.csr_matrix, people: Ints, recommended: Ints
+) -> Ints:
+    history, weight = _padded(confidence, people)
+    known = item_factors[history] * (weight > 0)[:, :, None]
+    system = gram + np.swapaxes(known * np.maximum(weight - 1, 0)[:, :, None], 1, 2) @ known
+    wanted = np.swapaxes(item_factors[np.maximum(recommended, 0)], 1, 2)
+    terms = weight[:, :, None] * (known @ np.linalg.solve(system, wanted))
+    terms[weight <= 0] = -np.inf
+    best = terms.argmax(axis=1)
+    added = np.take_along_axis(terms, best[:, None, :], axis=1)[:, 0]
+    reason = np.take_along_axis(history, best, axis=1)
+    return np.where((recommended >= 0) & (added > 0), reason, -1)
+
+
+def _padded(confidence: sp.csr_matrix, people: Ints) -> tuple[Ints, Factors]:
+    part = confidence[people]
+    lengths = np.diff(part.indptr)
+    filled = np.arange(lengths.max()) < lengths[:, None]
+    history = np.zeros(filled.shape, dtype=np.int64)
+    weight = np.zeros(filled.shape, dtype=np.float32)
+    history[filled] = part.indices
+    weight[filled] = part.data
+    return history, weight

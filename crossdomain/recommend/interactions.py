@@ -1,0 +1,368 @@
+"""Events become weighted pairs of account and item, and pairs become sparse matrices.
+
+A *unit* is whose taste a row of a matrix describes: the person where all its accounts grant
+``cross_domain``, else each account on its own, so that no pair crosses the domains without consent.
+Only accounts that grant ``personalisation`` give evidence of taste; popularity counts everybody, and what
+somebody owns or rejected is never recommended to that person, whatever the consents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import scipy.sparse as sp
+
+from crossdomain.errors import InputError
+from crossdomain.recommend.settings import EVENT_WEIGHTS, RATING_WEIGHTS, REJECTIONS, RecommendSettings
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+PEOPLE_SQL = """
+SELECT account, domain, person, personalisation, cross_domain FROM derived.people ORDER BY account
+"""
+CATALOGUE_SQL = "SELECT domain, item_id, status FROM derived.catalogue ORDER BY domain, item_id"
+_SEPARATOR = "\x1f"
+
+
+def pairs_sql(settings: RecommendSettings) -> str:
+    """SQL that folds ``clean.events`` to one row per account and item, in that order.
+
+    Parameters to bind: ``first`` and ``last`` (business days, both included; ages count back from
+    ``last``). Columns: account, domain, item_id, weight (decayed sum; DECIMAL, so that the sum does not
+    depend on the order of the rows), last_age (days since the last positive event, null without one), owned
+    (bought and not given back since), rejected. A rejection takes back evidence of the same instant or
+    before; only accounts in ``derived.people`` count.
+    """
+    weights = " ".join(f"WHEN '{name}' THEN {weight!r}" for name, weight in sorted(EVENT_WEIGHTS.items()))
+    lowest = RATING_WEIGHTS[-1][1]
+    ratings = " ".join(f"WHEN value >= {least!r} THEN {weight!r}" for least, weight in RATING_WEIGHTS)
+    rejections = ", ".join(f"'{name}'" for name in REJECTIONS)
+    decay = f"pow(0.5, age / {settings.half_life_days!r})" if settings.half_life_days else "1.0"
+    return f"""
+WITH signals AS (
+  SELECT account, domain, item_id, event_type, ts, date_diff('day', ds, $last) AS age,
+    CASE WHEN event_type = 'rating'
+      THEN CASE WHEN value IS NULL THEN {lowest!r} {ratings} ELSE 0 END
+      ELSE CASE event_type {weights} ELSE 0 END
+    END::DOUBLE AS strength,
+    event_type IN ({rejections}) OR coalesce(event_type = 'rating' AND value < {RATING_WEIGHTS[-1][0]!r}, false)
+      AS rejects
+  FROM clean.events
+  WHERE ds BETWEEN $first AND $last AND item_id IS NOT NULL
+    AND account IN (SELECT account FROM derived.people)
+),
+rejections AS (
+  SELECT account, domain, item_id, max(ts) AS rejected_at FROM signals WHERE rejects GROUP BY ALL
+),
+standing AS (
+  SELECT s.account, s.domain, s.item_id, s.event_type, s.age, s.strength, r.rejected_at,
+    s.strength > 0 AND (r.rejected_at IS NULL OR s.ts > r.rejected_at) AS counts
+  FROM signals s LEFT JOIN rejections r USING (account, domain, item_id)
+  WHERE s.strength > 0 OR s.rejects
+)
+SELECT account, domain, item_id,
+  coalesce(sum(CASE WHEN counts THEN (strength * {decay})::DECIMAL(18, 9) END), 0)::DOUBLE AS weight,
+  (min(age) FILTER (WHERE counts))::INTEGER AS last_age,
+  coalesce(bool_or(event_type = 'purchase') FILTER (WHERE counts), false) AS owned,
+  bool_or(rejected_at IS NOT NULL) AS rejected
+FROM standing GROUP BY account, domain, item_id ORDER BY account, domain, item_id
+"""  # noqa: S608 - every value pasted is a constant or a checked number of the settings
+
+
+@dataclass(frozen=True)
+class Items:
+    """All items of a run: those of the catalogue and those of the events, by domain, then item_id.
+
+    Attributes:
+        domains: The two domains, in the order of the settings.
+        domain: Index into ``domains`` of each item, ascending.
+        item_id: Item ids; within a domain in byte order, which is the tie-break of every ranking.
+        on_sale: Whether the item may be recommended.
+    """
+
+    domains: tuple[str, str]
+    domain: Ints
+    item_id: pa.Array
+    on_sale: Bools
+
+    def __len__(self) -> int:
+        return len(self.domain)
+
+    @cached_property
+    def keys(self) -> pa.Array:
+        """One string per item that holds domain and id."""
+        return _keys(pa.array(self.domains, pa.string()).take(pa.array(self.domain)), self.item_id)
+
+    def span(self, domain: int) -> slice:
+        """Where the items of a domain lie."""
+        return slice(*(int(x) for x in np.searchsorted(self.domain, [domain, domain + 1])))
+
+    def codes(self, domain: pa.Array, item_id: pa.Array) -> Ints:
+        """Positions of items; -1 for those that are not here."""
+        return _positions(_keys(domain, item_id), self.keys)
+
+
+@dataclass(frozen=True)
+class People:
+    """Accounts and persons that may be processed.
+
+    Attributes:
+        account: Account keys, ascending.
+        account_domain: Index of each account's domain.
+        account_person: Index of each account's person.
+        personalisation: Whether the account's behaviour may be used.
+        person: Person keys, ascending.
+        joined: Per person, whether all its accounts grant ``cross_domain``.
+    """
+
+    account: pa.Array
+    account_domain: Ints
+    account_person: Ints
+    personalisation: Bools
+    person: pa.Array
+    joined: Bools
+
+    @cached_property
+    def unit(self) -> Ints:
+        """Unit of each account: its person's index, or the number of persons plus its own index."""
+        own = len(self.person) + np.arange(len(self.account))
+        return np.where(self.joined[self.account_person], self.account_person, own)
+
+    @property
+    def units(self) -> int:
+        """Exclusive upper bound of ``unit``."""
+        return len(self.person) + len(self.account)
+
+    @cached_property
+    def unit_keys(self) -> pa.Array:
+        """Key of each possible unit."""
+        return pa.concat_arrays([self.person, self.account])
+
+    def known_in(self, domain: int) -> Bools:
+        """Per person, whether one of its accounts lives in the domain."""
+        return self._any(self.account_domain == domain)
+
+    def may_personalise(self, target: int) -> Bools:
+        """Per person, whether the target domain's recommendations may use its behaviour elsewhere.
+
+        All accounts must grant ``cross_domain``, and one outside the target ``personalisation``.
+        """
+        return self.joined & self._any((self.account_domain != target) & self.personalisation)
+
+    def _any(self, accounts: Bools) -> Bools:
+        found = np.zeros(len(self.person), dtype=bool)
+        found[self.account_person[accounts]] = True
+        return found
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Accounts and items that met, ordered by account, then item.
+
+    Attributes:
+        account: Index into ``People.account``.
+        item: Index into ``Items``.
+        weight: Decayed sum of event weights; 0 where a rejection took all back, or where it is very old.
+        last_age: Days since the last positive event; -1 without one.
+        owned: Bought and not given back since.
+        rejected: Refunded, disliked, hidden or complained about at any time of the window.
+    """
+
+    account: Ints
+    item: Ints
+    weight: Floats
+    last_age: Ints
+    owned: Bools
+    rejected: Bools
+
+    def __len__(self) -> int:
+        return len(self.account)
+
+    @property
+    def positive(self) -> Bools:
+        """Whether there is evidence of taste, however old; the weight of old evidence may round to 0."""
+        return self.last_age >= 0
+
+
+def read_people(rows: pa.Table, domains: tuple[str, str]) -> People:
+    """People from the rows of ``PEOPLE_SQL``.
+
+    Raises:
+        InputError: An account lives in a domain that the settings do not name.
+    """
+    account = _binary(rows["account"])
+    person = _binary(rows["person"])
+    distinct = person.unique()
+    distinct = distinct.take(pc.sort_indices(distinct))
+    account_person = _positions(person, distinct)
+    cross = _bools(rows["cross_domain"])
+    joined = np.ones(len(distinct), dtype=bool)
+    joined[account_person[~cross]] = False
+    return People(
+        account=account,
+        account_domain=_domain_codes(_strings(rows["domain"]), domains),
+        account_person=account_person,
+        personalisation=_bools(rows["personalisation"]),
+        person=distinct,
+        joined=joined,
+    )
+
+
+def read_items(pairs: Sequence[pa.Table], catalogue: pa.Table | None, domains: tuple[str, str]) -> Items:
+    """Items of the rows of ``pairs_sql`` and of ``CATALOGUE_SQL``, and which are on sale.
+
+    A domain without a single item in the catalogue (behaviour data without texts) sells all items that its
+    events name; elsewhere what the catalogue does not know, or lists as off, is not on sale.
+
+    Raises:
+        InputError: An item belongs to a domain that the settings do not name.
+    """
+    columns = ("domain", "item_id")
+    parts = [table.select(columns).cast(_ITEM_SCHEMA) for table in (*pairs, *([catalogue] if catalogue else []))]
+    distinct = pa.concat_tables(parts).group_by(list(columns)).aggregate([])
+    domain = _domain_codes(_strings(distinct["domain"]), domains)
+    item_id = _strings(distinct["item_id"])
+    order = np.lexsort((np.asarray(pc.rank(item_id, tiebreaker="dense")), domain))
+    items = Items(domains, domain[order], item_id.take(pa.array(order)), np.ones(len(order), dtype=bool))
+    if catalogue is None or not len(catalogue):
+        return items
+    listed_domain = _domain_codes(_strings(catalogue["domain"]), domains)
+    on_sale = ~np.isin(items.domain, np.unique(listed_domain))
+    selling = np.asarray(pc.fill_null(pc.not_equal(_strings(catalogue["status"]), "off"), True))
+    listed = items.codes(_strings(catalogue["domain"]), _strings(catalogue["item_id"]))
+    on_sale[listed[selling]] = True
+    return Items(domains, items.domain, items.item_id, on_sale)
+
+
+def read_pairs(rows: pa.Table, people: People, items: Items) -> Pairs:
+    """Pairs from the rows of ``pairs_sql``; accounts and items must be in ``people`` and ``items``."""
+    account = _positions(_binary(rows["account"]), people.account)
+    item = items.codes(_strings(rows["domain"]), _strings(rows["item_id"]))
+    order = np.lexsort((item, account))
+    last_age = pc.fill_null(rows["last_age"].cast(pa.int64()), -1)
+    return Pairs(
+        account=account[order],
+        item=item[order],
+        weight=np.asarray(rows["weight"], dtype=np.float64)[order],
+        last_age=np.asarray(last_age, dtype=np.int64)[order],
+        owned=_bools(rows["owned"])[order],
+        rejected=_bools(rows["rejected"])[order],
+    )
+
+
+def taste(pairs: Pairs, people: People, items: Items, settings: RecommendSettings) -> sp.csr_matrix:
+    """Confidence of units in items: ``1 + alpha * weight`` where there is evidence, nothing elsewhere.
+
+    The weight of a pair is capped at ``pair_cap``, an account's items at the ``max_items`` heaviest (ties:
+    the first items). implicit gives an observed cell the weight ``confidence - 1``, hence the 1.
+
+    Returns:
+        float32, ``people.units`` × ``len(items)``; column indices sorted.
+    """
+    use = pairs.positive & people.personalisation[pairs.account]
+    account, item = pairs.account[use], pairs.item[use]
+    weight = np.minimum(pairs.weight[use], settings.pair_cap)
+    kept = _heaviest(account, item, weight, settings.max_items)
+    matrix = _matrix(people.unit[account[kept]], item[kept], weight[kept], (people.units, len(items)))
+    matrix.data = (1.0 + settings.alpha * np.minimum(matrix.data, settings.pair_cap)).astype(np.float32)
+    return matrix.astype(np.float32)
+
+
+def person_rows(units: sp.csr_matrix, people: People) -> sp.csr_matrix:
+    """The rows of a matrix of units that belong to joined persons, one row per person."""
+    return units[: len(people.person)]
+
+
+def not_wanted(pairs: Pairs, people: People, items: Items) -> sp.csr_matrix:
+    """Per person the items that are not to be recommended: owned or rejected by any of its accounts.
+
+    Returns:
+        float32 ones, persons × items; column indices sorted.
+    """
+    use = pairs.owned | pairs.rejected
+    return _ones(people.account_person[pairs.account[use]], pairs.item[use], (len(people.person), len(items)))
+
+
+def met(pairs: Pairs, people: People, items: Items, *, positive_only: bool = False) -> sp.csr_matrix:
+    """Per unit the items of its pairs (with ``positive_only`` those with evidence), consented ones only."""
+    use = people.personalisation[pairs.account] & (pairs.positive | (not positive_only))
+    return _ones(people.unit[pairs.account[use]], pairs.item[use], (people.units, len(items)))
+
+
+def hide(matrix: sp.csr_matrix, items: Items, units: Ints, domain: int) -> sp.csr_matrix:
+    """A copy of a matrix of units without the given units' items of a domain."""
+    hidden = np.zeros(matrix.shape[0], dtype=bool)
+    hidden[units] = True
+    keep = ~(np.repeat(hidden, np.diff(matrix.indptr)) & (items.domain[matrix.indices] == domain))
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))[keep]
+    copy = sp.csr_matrix((matrix.data[keep], (rows, matrix.indices[keep])), shape=matrix.shape)
+    copy.sort_indices()
+    return copy
+
+
+def _heaviest(account: Ints, item: Ints, weight: Floats, most: int) -> Ints:
+    counts = np.bincount(account) if len(account) else np.zeros(0, dtype=np.int64)
+    if not len(counts) or counts.max() <= most:
+        return np.arange(len(account))
+    order = np.lexsort((item, -weight, account))
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    rank = np.arange(len(order)) - starts[account[order]]
+    return np.sort(order[rank < most])
+
+
+def _matrix(rows: Ints, columns: Ints, values: Floats, shape: tuple[int, int]) -> sp.csr_matrix:
+    matrix = sp.coo_matrix((values, (rows, columns)), shape=shape).tocsr()
+    matrix.sum_duplicates()
+    matrix.sort_indices()
+    return matrix
+
+
+def _ones(rows: Ints, columns: Ints, shape: tuple[int, int]) -> sp.csr_matrix:
+    matrix = _matrix(rows, columns, np.ones(len(rows)), shape).astype(np.float32)
+    matrix.data[:] = 1
+    return matrix
+
+
+_ITEM_SCHEMA = pa.schema([("domain", pa.string()), ("item_id", pa.string())])
+
+
+def _keys(domain: pa.Array, item_id: pa.Array) -> pa.Array:
+    return pc.binary_join_element_wise(domain, item_id, _SEPARATOR)
+
+
+def _positions(values: pa.Array, among: pa.Array) -> Ints:
+    found = pc.fill_null(pc.index_in(values, value_set=among), -1)
+    return np.asarray(found, dtype=np.int64)
+
+
+def _domain_codes(values: pa.Array, domains: tuple[str, str]) -> Ints:
+    codes = _positions(values, pa.array(domains, pa.string()))
+    if (codes < 0).any():
+        stray = values[int(np.argmax(codes < 0))].as_py()
+        raise InputError(f"domain {stray!r} is none of {', '.join(domains)}: set CROSSDOMAIN_DOMAINS to the two in use")
+    return codes
+
+
+def _binary(column: pa.ChunkedArray) -> pa.Array:
+    return _whole(column).cast(pa.binary())
+
+
+def _strings(column: pa.ChunkedArray) -> pa.Array:
+    return _whole(column).cast(pa.string())
+
+
+def _bools(column: pa.ChunkedArray) -> Bools:
+    return np.asarray(_whole(column).cast(pa.bool_()), dtype=bool)
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    combined = column.combine_chunks()
+    return combined.combine_chunks() if isinstance(combined, pa.ChunkedArray) else combined

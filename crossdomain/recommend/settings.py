@@ -1,0 +1,129 @@
+"""Choices of the recommender, with the defaults that were measured."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from crossdomain.errors import InputError
+
+_PREFIX = "CROSSDOMAIN_RECOMMEND_"
+DEVICES = ("cpu", "gpu")
+
+EVENT_WEIGHTS: Mapping[str, float] = {
+    "view": 0.2,
+    "click": 0.2,
+    "comment": 0.4,
+    "favorite": 0.5,
+    "share": 0.5,
+    "cart": 0.6,
+    "attend": 0.6,
+    "purchase": 1.0,
+}
+"""Weight of one event as evidence of taste, relative to a purchase; other types weigh nothing."""
+RATING_WEIGHTS: tuple[tuple[float, float], ...] = ((4.0, 0.8), (2.5, 0.4))
+"""(least rating, weight), on a scale to 5; a rating without a value weighs like the lowest step."""
+_KINDS: Mapping[str, Callable[[str], str | int | float]] = {"int": int, "float": float, "str": str}
+REJECTIONS: tuple[str, ...] = ("complaint", "dislike", "hide", "refund")
+"""Events that take back all earlier evidence for their item; so does a rating below ``RATING_WEIGHTS``."""
+
+
+@dataclass(frozen=True)
+class RecommendSettings:
+    """How behaviour becomes models and models become recommendations.
+
+    Attributes:
+        window_days: Business days of events that are read, up to and including the key; 0 for all.
+        half_life_days: Age at which an event weighs half as evidence of taste; 0 for no decay.
+        popularity_half_life_days: Age at which an interaction counts half for decayed popularity.
+        pair_cap: Greatest summed weight of one account and item.
+        max_items: Items of one account that count, the heaviest first: bounds bots and bulk buyers.
+        alpha: Confidence of a pair is ``1 + alpha * weight``.
+        factors: Length of the latent vectors.
+        regularization: Ridge of the least squares, the same for people and items.
+        popularity_power: Scores are multiplied by decayed popularity to this power; 0 for none.
+        iterations: Sweeps of alternating least squares.
+        test_days: Last days that the metrics are measured on; the evaluated twin does not see them.
+        gap_days: Days between the twin's training and the test days.
+        cold_share: Share of two-sided people whose one side is hidden from the twin, to measure people who
+            are known on the other side only.
+        min_test_people: With fewer test people a comparison of models says nothing and is not made.
+        tolerance: A challenger may be worse by this much and still be promoted.
+        train_every_days: A model is trained on each n-th day; between them the champion stays.
+        device: ``cpu`` or ``gpu``, for training.
+        top_k: Ranks per person and target domain.
+        threads: Threads of training and scoring.
+        seed: Seed of the factors and of the choice of the hidden people.
+    """
+
+    window_days: int = 90
+    half_life_days: float = 20.0
+    popularity_half_life_days: float = 7.0
+    pair_cap: float = 3.0
+    max_items: int = 500
+    alpha: float = 40.0
+    factors: int = 64
+    regularization: float = 1.0
+    popularity_power: float = 0.75
+    iterations: int = 10
+    test_days: int = 7
+    gap_days: int = 0
+    cold_share: float = 0.2
+    min_test_people: int = 10
+    tolerance: float = 0.0
+    train_every_days: int = 1
+    device: str = "cpu"
+    top_k: int = 10
+    threads: int = 2
+    seed: int = 7
+
+    def __post_init__(self) -> None:
+        at_least = {
+            "window_days": 0, "half_life_days": 0, "popularity_half_life_days": 0, "alpha": 0, "gap_days": 0,
+            "factors": 1, "iterations": 1, "test_days": 1, "min_test_people": 1, "train_every_days": 1,
+            "top_k": 1, "threads": 1, "max_items": 1, "tolerance": 0, "cold_share": 0, "popularity_power": 0,
+        }  # fmt: skip
+        for name, least in at_least.items():
+            if getattr(self, name) < least:
+                raise InputError(f"{_PREFIX}{name.upper()} must be {least} or more, not {getattr(self, name)}")
+        if self.pair_cap <= 0 or self.regularization <= 0:
+            raise InputError(f"{_PREFIX}PAIR_CAP and {_PREFIX}REGULARIZATION must be greater than 0")
+        if self.cold_share > 1:
+            raise InputError(f"{_PREFIX}COLD_SHARE is a share, at most 1, not {self.cold_share}")
+        if self.device not in DEVICES:
+            raise InputError(f"{_PREFIX}DEVICE must be one of {', '.join(DEVICES)}, not {self.device!r}")
+        if 0 < self.window_days <= self.test_days + self.gap_days:
+            raise InputError(
+                f"{_PREFIX}WINDOW_DAYS={self.window_days} leaves nothing to train on before "
+                f"{self.test_days} test days and a gap of {self.gap_days}"
+            )
+
+    @classmethod
+    def from_env(
+        cls, environ: Mapping[str, str] | None = None, *, seed: int = 7, threads: int = 2
+    ) -> RecommendSettings:
+        """Settings from ``CROSSDOMAIN_RECOMMEND_*`` variables; what is not set keeps its default.
+
+        Raises:
+            InputError: A variable does not parse, is out of range or names no setting.
+        """
+        env = os.environ if environ is None else environ
+        values: dict[str, str | int | float] = {"seed": seed, "threads": threads}
+        kinds = {field.name: _KINDS[str(field.type)] for field in fields(cls)}
+        for name in sorted(name for name in env if name.startswith(_PREFIX)):
+            setting = name[len(_PREFIX) :].lower()
+            if setting not in kinds:
+                raise InputError(f"{name} is no setting; there are {', '.join(sorted(kinds))}")
+            try:
+                values[setting] = kinds[setting](env[name])
+            except ValueError as error:
+                raise InputError(f"{name}={env[name]!r} is not valid: {error}") from error
+        return cls(**values)  # type: ignore[arg-type]
+
+    def as_config(self) -> dict[str, Any]:
+        """What the rows depend on: everything but the number of threads."""
+        config = asdict(self)
+        del config["threads"]
+        return {**config, "events": dict(EVENT_WEIGHTS), "ratings": RATING_WEIGHTS, "rejections": REJECTIONS}

@@ -1,0 +1,109 @@
+"""The status page in Airflow's navigation: which day of which table is there, and what was last decided.
+
+Every Airflow process loads this file, so nothing heavy is imported at its top: the web application is built when the
+API server asks for it, and the lake is opened when somebody looks at the page.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from airflow.configuration import conf
+from airflow.plugins_manager import AirflowPlugin
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+PREFIX = "/crossdomain-status"
+MOST_DAYS = 92
+STATIC = Path(__file__).resolve().parent / "crossdomain_status_static"
+PAGE_FILES = {"": "page.html", "page.css": "page.css", "page.js": "page.js", "words.js": "words.js"}
+MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def read_overview(days: int) -> dict[str, Any]:
+    """The overview of the lake as JSON values, read now."""
+    from datetime import UTC, datetime
+
+    from crossdomain.jobs.runner import open_lake
+    from crossdomain.quality.overview import as_json, overview
+    from crossdomain.settings import Settings
+    from crossdomain.tables import registry
+
+    settings = Settings.from_env()
+    with open_lake(settings) as lake:
+        seen = overview(lake, registry(settings.include), settings, now=datetime.now(UTC), days=days)
+    content: dict[str, Any] = as_json(seen)
+    return content
+
+
+def build_app() -> FastAPI:
+    """The page, its files and its JSON, for people who may see Airflow's plugins."""
+    from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
+    from airflow.api_fastapi.core_api.security import requires_access_view
+    from fastapi import APIRouter, Depends, FastAPI, Query
+    from fastapi.responses import JSONResponse, Response
+
+    from crossdomain.errors import CrossdomainError
+
+    router = APIRouter(dependencies=[Depends(requires_access_view(AccessView.PLUGINS))])
+
+    def file_response(name: str) -> Response:
+        path = STATIC / name
+        return Response(path.read_bytes(), media_type=MEDIA_TYPES[path.suffix], headers=HEADERS)
+
+    def add_file(route: str, name: str) -> None:
+        router.add_api_route(f"/{route}", lambda: file_response(name), methods=["GET"])
+
+    for route, name in PAGE_FILES.items():
+        add_file(route, name)
+
+    days_asked = Query(default=14, ge=1, le=MOST_DAYS)
+
+    def overview_json(days: int = days_asked) -> Response:
+        try:
+            return JSONResponse(read_overview(days), headers=HEADERS)
+        except CrossdomainError as error:
+            return JSONResponse({"error": str(error)}, status_code=503, headers=HEADERS)
+
+    router.add_api_route("/overview.json", overview_json, methods=["GET"], response_model=None)
+    app = FastAPI(title="crossdomain status", docs_url=None, redoc_url=None, openapi_url=None)
+    app.include_router(router)
+    return app
+
+
+def _page_address() -> str:
+    """Where the page is, also when Airflow's own address has a path."""
+    return urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/") + PREFIX + "/"
+
+
+class CrossdomainStatusPlugin(AirflowPlugin):
+    """Adds the page and its entry in the navigation."""
+
+    name = "crossdomain_status"
+    external_views = [  # noqa: RUF012 - Airflow's own way to declare them
+        {
+            "name": "数据状态 Data status",
+            "href": _page_address(),
+            "destination": "nav",
+            "category": "browse",
+            "url_route": "crossdomain-status",
+        }
+    ]
+
+    @cached_property
+    def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
+        """The web application; only the API server asks for it."""
+        return [{"app": build_app(), "url_prefix": PREFIX, "name": "crossdomain status"}]

@@ -1,0 +1,263 @@
+"use strict";
+// Draws the overview. Data reaches the page as text only: elements are made, never parsed from strings.
+
+const SYMBOLS = { complete: "✓", refused: "✕", missing: "○", not_due: "·" };
+const SVG = "http://www.w3.org/2000/svg";
+const STORED_LANGUAGE = "crossdomain-status-language";
+let language = localStorage.getItem(STORED_LANGUAGE) || (navigator.language.startsWith("zh") ? "zh" : "en");
+let latest = null;
+
+function word(name, values = {}) {
+  const text = WORDS[language][name] ?? name;
+  return text.replace(/\{(\w+)\}/g, (whole, key) => (key in values ? String(values[key]) : whole));
+}
+
+function element(name, { text, className, title, ...attributes } = {}, children = []) {
+  const made = document.createElement(name);
+  if (text !== undefined) made.textContent = text;
+  if (className) made.className = className;
+  if (title) made.title = title;
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...children);
+  return made;
+}
+
+function replace(id, ...children) {
+  document.getElementById(id).replaceChildren(...children);
+}
+
+function tableOf(headings, rows) {
+  const cells = headings.map((text) => element("th", { text, scope: "col" }));
+  return element("table", {}, [
+    element("thead", {}, [element("tr", {}, cells)]),
+    element("tbody", {}, rows.map((row) => element("tr", {}, row))),
+  ]);
+}
+
+const textCell = (text, className) => element("td", { text: text ?? "–", className });
+const numberCell = (text) => textCell(text, "number");
+
+function count(number) {
+  return number.toLocaleString(language);
+}
+
+function shortCount(number) {
+  if (number < 10000) return count(number);
+  const units = [[1e9, "G"], [1e6, "M"], [1e3, "k"]];
+  const [size, unit] = units.find(([least]) => number >= least);
+  return `${(number / size).toFixed(number / size < 10 ? 1 : 0)}${unit}`;
+}
+
+function decimal(value, digits = 4) {
+  return value === null || value === undefined ? "–" : value.toLocaleString(language, { maximumSignificantDigits: digits });
+}
+
+function moment(text, timeZone) {
+  return new Date(text).toLocaleString(language === "zh" ? "zh-CN" : "en-GB", {
+    timeZone, dateStyle: "short", timeStyle: "short",
+  });
+}
+
+function drawWords() {
+  document.documentElement.lang = language;
+  document.title = word("title");
+  for (const place of document.querySelectorAll("[data-word]")) place.textContent = word(place.dataset.word);
+  const entries = Object.entries(SYMBOLS).map(([state, symbol]) =>
+    element("li", {}, [element("span", { className: state, text: `${symbol} ${word(state)}` })]));
+  replace("legend", ...entries);
+}
+
+function drawSummary(seen) {
+  const summary = document.getElementById("summary");
+  summary.className = "";
+  if (!seen.days.length) {
+    summary.textContent = word("summary_empty");
+    return;
+  }
+  const last = seen.tables.map((table) => table.days.at(-1).state);
+  summary.textContent = word("summary", {
+    when: moment(seen.generated_at, seen.tz),
+    day: seen.days.at(-1),
+    complete: last.filter((state) => state === "complete").length,
+    missing: last.filter((state) => state === "missing").length,
+    refused: seen.gate.filter((day) => day.refused).length,
+    published: seen.published ?? word("none_published"),
+  });
+}
+
+function dayCell(table, cell) {
+  const rows = cell.rows === null ? "" : word(cell.state === "refused" ? "rows_kept" : "rows", { n: count(cell.rows) });
+  const title = [table, cell.ds, word(cell.state), rows].filter(Boolean).join(" · ");
+  return element("td", { className: `cell ${cell.state}`, title, "data-state": cell.state, "data-table": table, "data-day": cell.ds }, [
+    element("span", { className: "symbol", text: SYMBOLS[cell.state], role: "img", "aria-label": word(cell.state) }),
+    cell.rows === null ? "" : shortCount(cell.rows),
+  ]);
+}
+
+function tableRow(table, timeZone) {
+  return [
+    element("th", { text: table.table, scope: "row", title: `${word("job")}: ${table.job}` }),
+    ...table.days.map((cell) => dayCell(table.table, cell)),
+    textCell(table.newest ?? word("never")),
+    numberCell(table.days_behind),
+    textCell(table.built_at ? moment(table.built_at, timeZone) : null),
+  ];
+}
+
+function drawGrid(seen) {
+  const headings = [word("table"), ...seen.days.map((day) => day.slice(5)), word("newest"), word("behind"), word("built")];
+  const rows = [];
+  let layer = null;
+  for (const table of seen.tables) {
+    if (table.layer !== layer) {
+      layer = table.layer;
+      rows.push([element("th", { text: word(layer), className: "layer", colspan: headings.length, scope: "colgroup" })]);
+    }
+    rows.push(tableRow(table, seen.tz));
+  }
+  const drawn = tableOf(headings, rows);
+  document.getElementById("grid").replaceChildren(...drawn.childNodes);
+}
+
+function drawGate(seen) {
+  if (!seen.gate.length) {
+    replace("gate", element("p", { className: "quiet", text: word("no_gate") }));
+    return;
+  }
+  const headings = [word("rule"), word("severity"), word("observed"), word("reason")];
+  const blocks = seen.gate.map((day) => {
+    const rows = day.rules.map((rule) => [
+      textCell(rule.rule, "rule"),
+      textCell(word(rule.severity), rule.severity === "fail" ? "refused" : ""),
+      textCell(rule.observed),
+      textCell(rule.reason),
+    ]);
+    const heading = word(day.refused ? "day_refused" : "day_warned", { day: day.ds });
+    return element("details", { ...(day.refused ? { open: "" } : {}) }, [
+      element("summary", { text: heading }),
+      element("div", { className: "scroll" }, [tableOf(headings, rows)]),
+    ]);
+  });
+  replace("gate", ...blocks);
+}
+
+function drawChampions(decided) {
+  if (!decided) {
+    replace("champions", element("p", { className: "quiet", text: word("no_champions") }));
+    return;
+  }
+  const headings = ["target_domain", "model", "version", "metric", "value", "challenger", "people", "decision", "why"];
+  const rows = decided.rows.map((row) => [
+    textCell(row.target_domain), textCell(row.model), textCell(row.model_version, "rule"), textCell(row.metric),
+    numberCell(decimal(row.value)),
+    numberCell(row.challenger_version ? `${row.challenger_version}: ${decimal(row.challenger_value)}` : null),
+    numberCell(row.n), textCell(row.decision ? word(row.decision) : null), textCell(row.reason),
+  ]);
+  replace("champions", element("p", { className: "quiet", text: word("as_of", { day: decided.ds }) }), tableOf(headings.map((name) => word(name)), rows));
+}
+
+function intervalBar(row, widest) {
+  const bar = document.createElementNS(SVG, "svg");
+  bar.setAttribute("class", "bar");
+  bar.setAttribute("viewBox", "-90 -9 180 18");
+  bar.setAttribute("role", "img");
+  bar.setAttribute("aria-label", `${decimal(row.low)} … ${decimal(row.high)}`);
+  const at = (value) => (85 * value) / widest;
+  const parts = [
+    ["line", { class: "axis", x1: 0, x2: 0, y1: -9, y2: 9 }],
+    ["line", { class: "span", x1: at(row.low), x2: at(row.high), y1: 0, y2: 0 }],
+    ["circle", { class: "dot", cx: at(row.estimate), cy: 0, r: 4 }],
+  ];
+  for (const [name, attributes] of parts) {
+    const part = document.createElementNS(SVG, name);
+    for (const [key, value] of Object.entries(attributes)) part.setAttribute(key, value);
+    bar.append(part);
+  }
+  return bar;
+}
+
+function experimentRow(row) {
+  const measured = row.estimate !== null && row.low !== null && row.high !== null;
+  const share = `${decimal(100 * (1 - row.alpha))} %`;
+  const metric = row.is_primary ? `${row.metric} (${word("main_metric")})` : row.metric;
+  const interval = measured ? `${word("interval", { share })}: ${decimal(row.low)} … ${decimal(row.high)}` : word(row.verdict);
+  const shape = measured ? intervalBar(row, Math.max(Math.abs(row.low), Math.abs(row.high)) || 1) : "";
+  return [
+    textCell(row.experiment_id), textCell(metric), textCell(row.variant),
+    numberCell(decimal(row.mean_control)), numberCell(decimal(row.mean)), numberCell(decimal(row.estimate)),
+    textCell(interval), element("td", {}, [shape]),
+    numberCell(decimal(row.p, 2)), numberCell(`${count(row.n)} / ${count(row.n_control)}`),
+  ];
+}
+
+function checkLines(checks) {
+  if (!checks) return [];
+  const experiments = [...new Set(checks.rows.map((row) => row.experiment_id))];
+  const lines = experiments.flatMap((experiment) => {
+    const failed = checks.rows.filter((row) => row.experiment_id === experiment && !row.ok);
+    if (!failed.length) return [element("li", { text: `✓ ${word("checks_fine", { experiment })}` })];
+    return failed.map((row) => element("li", {
+      text: `✕ ${word("check_failed", { experiment, check: row.check_name, detail: row.detail })}`, className: "refused",
+    }));
+  });
+  return [element("h3", { text: word("checks") }), element("ul", {}, lines)];
+}
+
+function drawExperiments(results, checks) {
+  if (!results) {
+    replace("experiments", element("p", { className: "quiet", text: word("no_experiments") }));
+    return;
+  }
+  const headings = ["experiment", "metric", "variant", "control", "treated", "difference"].map((name) => word(name));
+  headings.push(word("interval", { share: "" }).trim(), word("shape"), word("p_value"), word("units"));
+  const ordered = [...results.rows].sort((one, other) =>
+    one.experiment_id.localeCompare(other.experiment_id) || Number(other.is_primary) - Number(one.is_primary));
+  replace(
+    "experiments",
+    element("p", { className: "quiet", text: word("as_of", { day: results.ds }) }),
+    tableOf(headings, ordered.map(experimentRow)),
+    ...checkLines(checks),
+  );
+}
+
+function draw() {
+  drawWords();
+  if (!latest) return;
+  drawSummary(latest);
+  drawGrid(latest);
+  drawGate(latest);
+  drawChampions(latest.champions);
+  drawExperiments(latest.experiments, latest.experiment_checks);
+  document.body.dataset.ready = "yes";
+}
+
+function fail(reason) {
+  const summary = document.getElementById("summary");
+  summary.className = "error";
+  summary.textContent = word("failed", { reason });
+}
+
+async function load() {
+  try {
+    const answer = await fetch(`overview.json?days=${document.getElementById("days").value}`, { credentials: "same-origin" });
+    const content = await answer.json();
+    if (!answer.ok) {
+      fail(content.error ?? content.detail ?? answer.status);
+      return;
+    }
+    latest = content;
+    draw();
+  } catch (error) {
+    fail(error.message);
+  }
+}
+
+document.getElementById("reload").addEventListener("click", load);
+document.getElementById("days").addEventListener("change", load);
+document.getElementById("language").addEventListener("click", () => {
+  language = language === "zh" ? "en" : "zh";
+  localStorage.setItem(STORED_LANGUAGE, language);
+  draw();
+});
+drawWords();
+load();

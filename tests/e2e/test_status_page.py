@@ -1,0 +1,150 @@
+"""The status page in a real Airflow, seen by a real browser: behind the login, and with the lake's days on it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from crossdomain.demo.airflow_session import AirflowSession
+from crossdomain.jobs.runner import open_lake
+from crossdomain.quality.results import GateResult, RuleResult, to_quality_rows
+from crossdomain.settings import Settings
+from crossdomain.tables import registry
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+FIRST = date(2026, 1, 5)
+HOSTILE = "<img src=x onerror=document.title='hacked'>"
+
+pytestmark = [
+    pytest.mark.airflow,
+    pytest.mark.skipif(BROWSER is None, reason="no Chromium on the PATH: install the system's package `chromium`"),
+]
+
+
+def gate_rows(day: int, *, holds: bool) -> pa.Table:
+    rule = RuleResult("events.value.at_least", "fail", holds, f"3 of 9 rows {HOSTILE}", 3, 9, "No negative sales.")
+    return to_quality_rows([GateResult("clean.events", date(2026, 1, day), 9, (rule,))])
+
+
+CHAMPIONS = (
+    "SELECT 'beauty' AS target_domain, 'als-0123' AS model_version, 'als' AS model, 'ndcg@10' AS metric, "
+    "0.125 AS value, NULL AS challenger_version, NULL AS challenger_value, 40 AS n, 'first' AS decision, "
+    "'the first model' AS reason"
+)
+EXPERIMENT = (
+    "SELECT 'exp_bundle_banner' AS experiment_id, 'purchase_rate' AS metric, 'treatment' AS variant, "
+    "'proportion' AS kind, true AS is_primary, 0.021 AS estimate, 0.008 AS low, 0.034 AS high, 0.0016 AS p, "
+    "0.3 AS relative, 0.1 AS relative_low, 0.5 AS relative_high, 0.091 AS mean, 0.07 AS mean_control, 4000 AS n, "
+    "4000 AS n_control, 0.05 AS alpha, 'z_delta' AS method, 'delta' AS relative_method, 'measured' AS verdict, "
+    "DATE '2026-01-05' AS first_ds, DATE '2026-01-07' AS last_ds"
+)
+
+
+@pytest.fixture(scope="module")
+def lake_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose lake has two complete days and a refused one between them."""
+    home = tmp_path_factory.mktemp("家 with space")
+    settings = Settings(home=home)
+    tables = registry(settings.include)
+    written = [("serving.quality_results", day, gate_rows(day, holds=day != 6)) for day in (5, 6, 7)]
+    decided = [("serving.champions", 7, CHAMPIONS), ("serving.experiment_metrics", 7, EXPERIMENT)]
+    with open_lake(settings) as lake:
+        for name, day, rows in [*written, *decided]:
+            values = {"ds": f"2026-01-{day:02}"}
+            staged = lake.stage(tables.get(name), rows, values, made_by={})
+            lake.commit(tables.get(name), [staged], replace={"ds": [values["ds"]]})
+    return home
+
+
+@pytest.fixture(scope="module")
+def session(lake_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowSession]:
+    """An Airflow without DAGs, with this project's plugins, looking at that home."""
+    folder = tmp_path_factory.mktemp("airflow")
+    (folder / "dags").mkdir()
+    env = {"CROSSDOMAIN_HOME": str(lake_home), "CROSSDOMAIN_START": FIRST.isoformat()}
+    with AirflowSession(folder / "dags", REPOSITORY / "plugins", folder / "home", env) as session:
+        yield session
+
+
+def test_plugin_imports_nothing_heavy(tmp_path: Path) -> None:
+    """Every Airflow process loads every plugin."""
+    code = (
+        "import sys; sys.path.insert(0, 'plugins'); import crossdomain_status; "
+        "print([name for name in ('fastapi', 'duckdb', 'deltalake', 'pandas', 'crossdomain') if name in sys.modules])"
+    )
+    environment = {**os.environ, "AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, env=environment, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1:] == ["[]"], done.stdout + done.stderr
+
+
+def status_of(address: str) -> int:
+    request = urllib.request.Request(address)  # noqa: S310 - our own loopback address
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+@pytest.mark.parametrize("path", ["", "overview.json", "page.js", "words.js", "page.css"])
+def test_nobody_sees_the_page_without_login(session: AirflowSession, path: str) -> None:
+    assert status_of(f"{session.address}/crossdomain-status/{path}") == 401
+
+
+@pytest.mark.parametrize("path", ["docs", "openapi.json", "../crossdomain_status.py"])
+def test_nothing_else_is_served(session: AirflowSession, path: str) -> None:
+    assert status_of(f"{session.address}/crossdomain-status/{path}") == 404
+
+
+def test_page_shows_the_days_of_the_lake(session: AirflowSession, tmp_path: Path) -> None:
+    from playwright.sync_api import expect, sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1440, "height": 1000}, locale="en-GB")
+        problems: list[str] = []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        user, password = session.login
+        page.goto(session.address)
+        page.locator("input[name=username]").fill(user)
+        page.locator("input[name=password]").fill(password)
+        page.locator("button[type=submit]").click()
+        page.wait_for_url(lambda address: "/login" not in address)
+
+        page.get_by_role("button", name="Browse").click()
+        page.get_by_role("menuitem", name="Data status").click()
+        page.wait_for_url("**/plugin/crossdomain-status")
+        status = page.frame_locator("iframe")
+        cells = status.locator("td[data-table='serving.quality_results']")
+        expect(cells).to_have_count(3)
+        events = status.locator("td[data-table='clean.events']")
+        assert [events.nth(n).get_attribute("data-state") for n in range(3)] == ["missing", "refused", "missing"]
+        expect(status.locator("#gate")).to_contain_text("2026-01-06 refused")
+        expect(status.locator("#gate")).to_contain_text(HOSTILE)
+        expect(status.locator("#champions")).to_contain_text("als-0123")
+        expect(status.locator("#experiments")).to_contain_text("95 % interval: 0.008 … 0.034")
+        expect(status.locator("#experiments svg.bar")).to_have_count(1)
+        status.locator("#language").click()
+        expect(status.locator("#gate")).to_contain_text("2026-01-06 被拒绝")
+        page.screenshot(path=tmp_path / "page.png")
+
+        page.goto(f"{session.address}/crossdomain-status/")
+        expect(page.locator("body[data-ready=yes]")).to_have_count(1)
+        assert page.title() == "数据状态"
+        assert problems == []
+        browser.close()

@@ -1,0 +1,275 @@
+"""Jobs ``catalogue`` and ``content`` through the runner, on small worlds of their own."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from crossdomain.jobs.catalogue import JOB as CATALOGUE
+from crossdomain.jobs.content import JOB as CONTENT
+from crossdomain.jobs.model import Job, JobContext
+from crossdomain.jobs.runner import open_lake, run_job
+from crossdomain.settings import Settings
+from crossdomain.tables import registry
+
+START = date(2026, 1, 5)
+DAYS = [START + timedelta(days=step) for step in range(4)]
+COLUMNS = (
+    "domain",
+    "item_id",
+    "title",
+    "text",
+    "tags",
+    "creator",
+    "price",
+    "status",
+    "snapshot",
+    "delivered_ds",
+    "feed",
+)
+
+THEMES = {
+    "skin": (["护肤", "敏感肌", "面霜", "保湿", "屏障", "烟酰胺", "精华", "修护", "角质", "泛红"], True),
+    "hair": (["头皮", "洗发水", "脱发", "护发素", "发膜", "毛囊", "蓬松", "染发", "发质", "控油"], True),
+    "money": (["基金", "股票", "理财", "定投", "债券", "利率", "收益", "资产", "保险", "复利"], False),
+}
+
+
+@dataclass(frozen=True)
+class Item:
+    """One row of clean.items."""
+
+    domain: str
+    item_id: str
+    title: str
+    text: str | None = None
+    tags: tuple[str, ...] = ()
+    creator: str | None = "牌子"
+    price: str | None = "99.00"
+    status: str | None = None
+    snapshot: bool = True
+    delivered: date | None = None
+    feed: str | None = None
+
+
+def clean(days: Mapping[date, list[Item]], *, shuffle: int = 0) -> Job:
+    """Writes the given items of a day: the stand-in for ingest and clean."""
+
+    def build(ctx: JobContext) -> None:
+        rows = [
+            {
+                "domain": item.domain,
+                "item_id": item.item_id,
+                "title": item.title,
+                "text": item.text,
+                "tags": list(item.tags),
+                "creator": item.creator,
+                "price": item.price,
+                "status": item.status,
+                "snapshot": item.snapshot,
+                "delivered_ds": item.delivered or ctx.ds,
+                "feed": item.feed or f"{item.domain}_items",
+            }
+            for item in days.get(ctx.ds, [])
+        ]
+        random.Random(shuffle).shuffle(rows)  # noqa: S311
+        schema = pa.schema([(name, pa.string()) for name in COLUMNS])
+        for name, kind in (("tags", pa.list_(pa.string())), ("snapshot", pa.bool_()), ("delivered_ds", pa.date32())):
+            schema = schema.set(schema.get_field_index(name), pa.field(name, kind))
+        ctx.con.register("given", pa.Table.from_pylist(rows, schema=schema))
+        spec = ctx.tables.get("clean.items")
+        chosen = ", ".join(
+            f"{name}::{column.type} AS {name}" if (name := column.name) in COLUMNS else f"NULL::{column.type} AS {name}"
+            for column in spec.columns
+        )
+        ctx.write("clean.items", f"SELECT {chosen} FROM given")
+
+    return Job(name="clean", version=1, outputs=("clean.items",), run=build, config=lambda _: {"days": repr(days)})
+
+
+def themed(number: int = 60, *, seed: int = 1) -> list[Item]:
+    """Items about three themes, two of them on both sides."""
+    rng = random.Random(seed)  # noqa: S311
+    items = []
+    for place in range(number):
+        name = list(THEMES)[place % 3]
+        words, shared = THEMES[name]
+        domain = "beauty" if shared and place % 2 else "knowledge"
+        text = "，".join(rng.choices(words, k=14))
+        title = f"{rng.choice(words)}与{rng.choice(words)}"
+        items.append(Item(domain, f"{name}{place:03}", title, text, price=f"{50 + place}.00"))
+    return items
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path / "home", start=START)
+
+
+@pytest.fixture(autouse=True)
+def _small_topics(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROSSDOMAIN_CONTENT_TOPICS", "3")
+    monkeypatch.setenv("CROSSDOMAIN_CONTENT_ITEMS_PER_TOPIC", "5")
+
+
+def rows(settings: Settings, table: str, day: date) -> list[dict[str, Any]]:
+    with open_lake(settings) as lake:
+        spec = registry(settings.include).get(table)
+        lake.view(spec, [p for p in lake.partitions(spec) if p.ds == day], schema="read")
+        found: list[dict[str, Any]] = (
+            lake.con.sql(f"SELECT * EXCLUDE (ds) FROM read.{spec.name}").to_arrow_table().to_pylist()
+        )
+    return found
+
+
+def catalogue(settings: Settings, day: date) -> dict[str, dict[str, Any]]:
+    return {row["item_id"]: row for row in rows(settings, "derived.catalogue", day)}
+
+
+def run_days(settings: Settings, days: Mapping[date, list[Item]], *jobs: Job, shuffle: int = 0) -> None:
+    for day in days:
+        run_job(clean(days, shuffle=shuffle), day, settings)
+        for job in jobs:
+            run_job(job, day, settings)
+
+
+def test_item_gone_from_the_snapshot_goes_off_sale_and_comes_back(settings: Settings) -> None:
+    a, b = Item("beauty", "a", "面霜"), Item("beauty", "b", "洗发水")
+    days = {DAYS[0]: [a, b], DAYS[1]: [a], DAYS[2]: [a, b]}
+    run_days(settings, days, CATALOGUE)
+    states = [catalogue(settings, day)["b"] for day in days]
+    assert [row["status"] for row in states] == ["on", "off", "on"]
+    assert [row["changed_ds"] for row in states] == [DAYS[0], DAYS[1], DAYS[2]]
+    assert {row["first_ds"] for row in states} == {DAYS[0]}
+    assert {catalogue(settings, day)["a"]["changed_ds"] for day in days} == {DAYS[0]}
+
+
+def test_upsert_changes_rows_and_leaves_the_others(settings: Settings) -> None:
+    a = Item("knowledge", "a", "基金课", snapshot=False)
+    b = Item("knowledge", "b", "写作课", snapshot=False)
+    days = {DAYS[0]: [a, b], DAYS[1]: [], DAYS[2]: [replace(b, title="写作训练营", price=None)]}
+    run_days(settings, days, CATALOGUE)
+    before, after = catalogue(settings, DAYS[1]), catalogue(settings, DAYS[2])
+    assert before["a"] == after["a"]
+    assert after["b"]["title"] == "写作训练营"
+    assert after["b"]["price"] is None
+    assert after["b"]["content_hash"] != before["b"]["content_hash"]
+    assert after["b"]["changed_ds"] == DAYS[2]
+
+
+def test_a_snapshot_touches_its_own_feed_only(settings: Settings) -> None:
+    column, listing = Item("knowledge", "same", "基金课"), Item("beauty", "same", "面霜")
+    days = {DAYS[0]: [column, listing], DAYS[1]: [replace(listing, item_id="other")]}
+    run_days(settings, days, CATALOGUE)
+    found = {(row["domain"], row["item_id"]): row["status"] for row in rows(settings, "derived.catalogue", DAYS[1])}
+    assert found == {("knowledge", "same"): "on", ("beauty", "same"): "off", ("beauty", "other"): "on"}
+
+
+def test_an_old_snapshot_that_comes_late_does_not_undo_a_newer_one(settings: Settings) -> None:
+    a, b = Item("beauty", "a", "面霜"), Item("beauty", "b", "洗发水")
+    days = {DAYS[0]: [a], DAYS[1]: [a, b], DAYS[2]: []}
+    run_days(settings, days, CATALOGUE)
+    late = {**days, DAYS[0]: [a, replace(a, item_id="late", delivered=DAYS[2])]}
+    run_job(clean(late), DAYS[0], settings)
+    result = run_job(CATALOGUE, DAYS[2], settings)
+    assert result.status in ("done", "unchanged")
+    assert {key: row["status"] for key, row in catalogue(settings, DAYS[2]).items()} == {
+        "a": "on",
+        "b": "on",
+        "late": "on",
+    }
+
+
+def test_white_space_does_not_change_the_content_hash(settings: Settings) -> None:
+    days = {
+        DAYS[0]: [Item("beauty", "a", "面霜  50ml ", "保湿\n修护")],
+        DAYS[1]: [Item("beauty", "a", "面霜 50ml", "保湿 修护")],
+    }
+    run_days(settings, days, CATALOGUE)
+    hashes = {catalogue(settings, day)["a"]["content_hash"] for day in days}
+    assert len(hashes) == 1
+
+
+def test_content_reads_only_what_changed_and_keeps_the_model(settings: Settings) -> None:
+    items = themed()
+    changed = [
+        replace(items[0], text="面霜，保湿，精华，屏障"),
+        *items[1:],
+        Item("beauty", "new", "修护面霜", "保湿，精华"),
+    ]
+    days = {DAYS[0]: items, DAYS[1]: changed}
+    notes = []
+    for day in days:
+        run_job(clean(days), day, settings)
+        run_job(CATALOGUE, day, settings)
+        notes.append(run_job(CONTENT, day, settings).notes)
+    assert [note["tokenised"] for note in notes] == [60, 2]
+    assert [note["topics_trained"] for note in notes] == [True, False]
+    first, second = (rows(settings, "serving.topics", day) for day in days)
+    assert [(t["topic"], t["words"], t["model_version"]) for t in first] == [
+        (t["topic"], t["words"], t["model_version"]) for t in second
+    ]
+    assert {row["item_id"] for row in rows(settings, "serving.item_topics", DAYS[1])} >= {"new"}
+
+
+def test_content_trains_again_when_much_is_new(settings: Settings) -> None:
+    days = {DAYS[0]: themed(), DAYS[1]: themed() + [replace(i, item_id="x" + i.item_id) for i in themed(seed=2)]}
+    run_days(settings, days, CATALOGUE, CONTENT)
+    before, after = (rows(settings, "serving.topics", day) for day in days)
+    assert before[0]["model_version"] != after[0]["model_version"]
+    assert {t["trained_ds"] for t in after} == {DAYS[1]}
+    kept = {t["topic"]: set(t["words"][:5]) for t in before}
+    assert any(len(kept.get(t["topic"], set()) & set(t["words"][:5])) >= 3 for t in after)
+
+
+def test_bundles_join_both_sides_around_the_shared_themes(settings: Settings) -> None:
+    items = themed()
+    off = {item.item_id for item in items[:6]}
+    days = {DAYS[0]: [replace(item, status="off") if item.item_id in off else item for item in items]}
+    run_days(settings, days, CATALOGUE, CONTENT)
+    bundles = rows(settings, "serving.bundles", DAYS[0])
+    assert bundles
+    members = [item for row in bundles for item in row["knowledge_items"] + row["beauty_items"]]
+    assert len(members) == len(set(members))
+    assert not off & set(members)
+    assert all(row["knowledge_items"] and row["beauty_items"] for row in bundles)
+    pure = [len({item[:4] for item in row["knowledge_items"] + row["beauty_items"]}) == 1 for row in bundles]
+    assert sum(pure) >= 0.9 * len(pure)
+    similar = rows(settings, "serving.similar_items", DAYS[0])
+    assert not off & {row["other_item_id"] for row in similar}
+    assert off <= {row["item_id"] for row in similar}
+
+
+def test_same_rows_in_another_order_give_the_same_bytes(settings: Settings, tmp_path: Path) -> None:
+    days = {DAYS[0]: themed(), DAYS[1]: [*themed(), Item("beauty", "new", "修护面霜", "保湿，精华")]}
+    checksums = []
+    for run in range(2):
+        here = replace(settings, home=tmp_path / f"home{run}")
+        run_days(here, days, CATALOGUE, CONTENT, shuffle=run)
+        with open_lake(here) as lake:
+            tables = registry(here.include)
+            checksums.append(
+                {
+                    (name, partition.ds): partition.checksum
+                    for job in (CATALOGUE, CONTENT)
+                    for name in job.outputs
+                    for partition in lake.partitions(tables.get(name))
+                }
+            )
+    assert checksums[0] == checksums[1]
+    assert len(checksums[0]) == 12
+
+
+def test_items_without_text_and_empty_days_give_empty_tables(settings: Settings) -> None:
+    days = {DAYS[0]: [], DAYS[1]: [Item("beauty", "a", ""), Item("knowledge", "b", "")]}
+    run_days(settings, days, CATALOGUE, CONTENT)
+    assert len(rows(settings, "derived.item_tokens", DAYS[1])) == 2
+    for table in ("topics", "item_topics", "similar_items", "bundles"):
+        assert rows(settings, f"serving.{table}", DAYS[1]) == []
