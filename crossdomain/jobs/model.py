@@ -30,14 +30,12 @@ class Input:
         delivered: ``any`` row; rows known by the key's day (``until``); rows that were delivered on the
             key's day (``on``; on the declared start also those of before).
         optional: Whether days may be missing.
-        opening: On the declared start, also all days before it: history is taken over in one pass.
     """
 
     table: str
     days: int | None = 1
     delivered: Delivered = "any"
     optional: bool = False
-    opening: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +46,7 @@ class Job:
         name: Used on the command line, in ``metadata.yaml`` and by the DAGs.
         version: Grows when the same inputs would give other rows.
         inputs: What it reads.
-        outputs: What it writes, the key's partition of each.
+        outputs: What it writes, one partition each.
         run: The function; it reads views and calls ``ctx.write``.
         config: Choices that its rows depend on, as JSON-able values; part of the partition's fingerprint.
         on_refusal: Outputs that are committed even when the gate refuses the day.
@@ -84,7 +82,7 @@ class JobContext:
     tables: TableRegistry
     lake: Lake
     made_by: Mapping[str, Any]
-    staged: dict[str, list[Staged]] = field(default_factory=dict)
+    staged: dict[str, Staged] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
     touched: set[date] = field(default_factory=set)
 
@@ -103,11 +101,6 @@ class JobContext:
         """The home's keys."""
         return load_keys(self.lake.home)
 
-    @property
-    def is_opening(self) -> bool:
-        """Whether the key is the declared start, which also takes over the history before it."""
-        return self.ds == self.settings.start
-
     def write(self, table: str, rows: str | pa.Table) -> Staged:
         """Stages the key's partition of an output; it is committed when the function returns.
 
@@ -115,31 +108,12 @@ class JobContext:
             table: One of the job's outputs.
             rows: SQL text or an Arrow table with the schema's columns.
         """
-        (staged,) = self._stage(table, {self.ds: rows})
-        return staged
-
-    def write_days(self, table: str, rows: str) -> list[Staged]:
-        """Stages one partition a day: those of the rows' column ``ds``, and the key's own even without rows.
-
-        Args:
-            table: One of the job's outputs.
-            rows: SQL text with the schema's columns and ``ds``.
-        """
-        found = {day for (day,) in self.con.execute(f"SELECT DISTINCT ds FROM ({rows})").fetchall()}  # noqa: S608
-        days = sorted(found | {self.ds})
-        return self._stage(
-            table,
-            {day: f"SELECT * EXCLUDE (ds) FROM ({rows}) WHERE ds = DATE '{day}'" for day in days},  # noqa: S608
-        )
-
-    def _stage(self, table: str, days: Mapping[date, str | pa.Table]) -> list[Staged]:
         if table not in self.job.outputs:
             raise ValueError(f"job {self.job.name} does not declare output {table}")
         spec = self.tables.get(table)
-        files = self.staged.setdefault(table, [])
-        for day, rows in days.items():
-            files.append(self.lake.stage(spec, rows, {"ds": day.isoformat()}, made_by=self.made_by))
-        return files
+        staged = self.lake.stage(spec, rows, {"ds": self.ds.isoformat()}, made_by=self.made_by)
+        self.staged[table] = staged
+        return staged
 
     def note(self, **notes: Any) -> None:
         """Adds facts to the result that people see."""

@@ -23,7 +23,7 @@ from crossdomain.jobs.model import Input, Job, JobContext, JobResult, TableResul
 from crossdomain.settings import Settings
 from crossdomain.storage.engine import connection
 from crossdomain.storage.home import Home
-from crossdomain.storage.lake import Lake, Partition, Staged
+from crossdomain.storage.lake import Lake, Partition
 from crossdomain.tables import TableRegistry, registry
 
 
@@ -106,15 +106,15 @@ def _execute(context: JobContext) -> JobResult:
     try:
         job.run(context)
     except GateRefused:
-        kept = {name: files for name, files in context.staged.items() if name in job.on_refusal}
-        _discard(context, set(context.staged) - set(kept))
+        kept = {name: staged for name, staged in context.staged.items() if name in job.on_refusal}
+        context.lake.discard(staged for name, staged in context.staged.items() if name not in kept)
         _commit(context, kept)
         raise
     except BaseException:
-        _discard(context, set(context.staged))
+        context.lake.discard(context.staged.values())
         raise
     if missing := set(job.outputs) - set(context.staged):
-        _discard(context, set(context.staged))
+        context.lake.discard(context.staged.values())
         raise ValueError(f"job {job.name} did not write {sorted(missing)}")
     results = _commit(context, context.staged)
     changed = any(result.changed for result in results)
@@ -128,21 +128,12 @@ def _execute(context: JobContext) -> JobResult:
     )
 
 
-def _discard(context: JobContext, tables: set[str]) -> None:
-    for name in tables:
-        context.lake.discard(context.staged[name])
-
-
-def _commit(context: JobContext, staged: Mapping[str, Sequence[Staged]]) -> list[TableResult]:
+def _commit(context: JobContext, staged: Mapping[str, Any]) -> list[TableResult]:
     results = []
-    for name, files in staged.items():
+    for name, file in staged.items():
         spec = context.tables.get(name)
-        days = {file.values["ds"] for file in files}
-        if context.is_opening:  # history that is no longer delivered goes
-            days |= {partition.values["ds"] for partition in context.lake.partitions(spec) if partition.ds < context.ds}
-        changed = context.lake.commit(spec, files, replace={"ds": sorted(days)})
-        checksum = files[0].checksum if len(files) == 1 else _digest([file.checksum for file in files])
-        results.append(TableResult(name, sum(file.rows for file in files), checksum, changed))
+        changed = context.lake.commit(spec, [file], replace={"ds": [context.ds.isoformat()]})
+        results.append(TableResult(name, file.rows, file.checksum, changed))
     return results
 
 
@@ -211,8 +202,7 @@ class _Resolver:
             raise InputError(f"{self.ds} lies before the declared start of the data, {self.settings.start}")
 
     def _window(self, wanted: Input) -> list[Partition]:
-        opens = wanted.opening and self.ds == self.settings.start
-        first = date.min if wanted.days is None or opens else self.ds - timedelta(days=wanted.days - 1)
+        first = date.min if wanted.days is None else self.ds - timedelta(days=wanted.days - 1)
         found = [
             partition
             for partition in self.lake.partitions(self.tables.get(wanted.table))
