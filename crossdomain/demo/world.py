@@ -85,6 +85,9 @@ def write_world(
 ) -> WorldSummary:
     """Write a world below a folder: `landing/<feed>/<delivery day>/` and `truth/`.
 
+    The world is written aside and put in place at the end: a run that was killed leaves nothing but a hidden folder,
+    which the next one removes.
+
     Args:
         folder: where; must not hold a world already.
         users: number of people (about 1.35 accounts each); at least 20.
@@ -96,9 +99,6 @@ def write_world(
         history_days: days of behaviour in the history delivery; at least 1.
         experiment_lift: the purchase chance of treated accounts is multiplied by `1 + experiment_lift` once exposed.
 
-    The world is written aside and put in place at the end: a run that was killed leaves nothing but a hidden folder,
-    which the next one removes.
-
     Returns:
         Counts of what was written.
 
@@ -109,7 +109,8 @@ def write_world(
     per_day = EVENTS_A_PERSON * users if events_per_day is None else events_per_day
     calendar = Calendar(start, days, history_days)
     aside = folder / _ASIDE
-    shutil.rmtree(aside, ignore_errors=True)
+    if aside.exists():
+        shutil.rmtree(aside)
     run = _Run.begin(aside, calendar, users=users, items=items, seed=seed, lift=experiment_lift)
     for day in calendar.business_days:
         run.live(day, per_day)

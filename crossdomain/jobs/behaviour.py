@@ -52,11 +52,12 @@ def read_behaviour(ctx: JobContext, settings: RecommendSettings, spans: Sequence
     )
 
     domains = ctx.settings.domains
-    rows = [_arrow(ctx, pairs_sql(settings), {"first": first, "last": last}) for first, last in spans]
+    zone = ctx.settings.tz
+    rows = [_arrow(ctx, pairs_sql(settings), {"first": first, "last": last, "tz": zone}) for first, last in spans]
     people = read_people(_arrow(ctx, PEOPLE_SQL), domains)
     items = read_items(rows, _arrow(ctx, CATALOGUE_SQL), domains)
     return Behaviour(people, items, [read_pairs(part, people, items) for part in rows])
 
 
-def _arrow(ctx: JobContext, sql: str, values: dict[str, date] | None = None) -> pa.Table:
+def _arrow(ctx: JobContext, sql: str, values: dict[str, date | str] | None = None) -> pa.Table:
     return ctx.con.sql(sql, params=values).to_arrow_table()

@@ -62,5 +62,6 @@ JOB = Job(
     config=lambda settings: {
         **RecommendSettings.from_env(seed=settings.seed).as_config(),
         "domains": settings.domains,
+        "tz": settings.tz,
     },
 )

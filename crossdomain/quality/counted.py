@@ -53,6 +53,11 @@ def count_rules(
     return results, _record(rules, results)
 
 
+def rows_seen(rule: Rule, total: int) -> str:
+    """What a rule about the number of rows saw, in words."""
+    return f"{total} rows, at least {rule.options['min_value']} expected"
+
+
 def _row_by_row(
     rows: duckdb.DuckDBPyRelation, rules: Sequence[Rule], types: Mapping[str, str]
 ) -> tuple[int, dict[str, Counts]]:
@@ -128,7 +133,7 @@ def _result(rule: Rule, counts: Counts, total: int) -> RuleResult:
     looked_at, unexpected = counts
     if rule.type == ROW_COUNT:
         success = total >= int(str(rule.options["min_value"]))
-        return RuleResult(rule.id, rule.severity, success, f"{total} rows", 0, total, rule.reason)
+        return RuleResult(rule.id, rule.severity, success, rows_seen(rule, total), 0, total, rule.reason)
     success = looked_at == 0 or (looked_at - unexpected) / looked_at >= rule.mostly
     return RuleResult(
         rule.id, rule.severity, success, f"{unexpected} of {looked_at} rows", unexpected, looked_at, rule.reason

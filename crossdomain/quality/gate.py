@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from crossdomain.errors import CrossdomainError, InputError
-from crossdomain.quality.counted import count_rules
+from crossdomain.quality.counted import count_rules, rows_seen
 from crossdomain.quality.frames import Rows, checked_frame, row_count
 from crossdomain.quality.results import GateResult, RuleResult
 from crossdomain.quality.rules import BETWEEN, FAIL, IN_SET, ROW_COUNT, Rule, SuiteContext
@@ -55,6 +55,7 @@ def check_partition(
     may_be_empty: bool,
     settings: Settings | None = None,
     key: Sequence[str] = (),
+    quarantined: int = 0,
     frame_rows: int = FRAME_ROWS,
 ) -> GateResult:
     """Checks one partition against its suite.
@@ -66,6 +67,7 @@ def check_partition(
         may_be_empty: Whether a day without rows is normal; if not, ``<table>.rows.present`` fails on none.
         settings: Domains and time zone; the environment's by default.
         key: Columns that identify a row, from the table's metadata; the suite's own choice by default.
+        quarantined: Rows delivered for this partition and set aside as unusable; too large a share is a finding.
         frame_rows: A relation with more rows is counted by DuckDB and never loaded; so is an empty one.
 
     Returns:
@@ -76,7 +78,7 @@ def check_partition(
         CrossdomainError: An expectation could not be evaluated.
     """
     chosen = settings or Settings.from_env()
-    context = SuiteContext(ds, may_be_empty, tuple(chosen.domains), chosen.tz, tuple(key), chosen.start)
+    context = SuiteContext(ds, may_be_empty, tuple(chosen.domains), chosen.tz, tuple(key), chosen.start, quarantined)
     rules = rules_for(table, context)
     total = row_count(rows)
     if not isinstance(rows, pa.Table) and not 0 < total <= frame_rows:
@@ -126,7 +128,7 @@ def _result(rule: Rule, found: ExpectationValidationResult, total: int) -> RuleR
         raise CrossdomainError(f"rule {rule.id} could not be evaluated: {found.exception_info}")
     seen: Mapping[str, Any] = found.result
     if rule.type == ROW_COUNT:
-        observed, unexpected, looked_at = f"{seen['observed_value']} rows", 0, total
+        observed, unexpected, looked_at = rows_seen(rule, total), 0, total
     else:
         unexpected = int(seen.get("unexpected_count") or 0)
         looked_at = int(seen.get("element_count") or 0) - int(seen.get("missing_count") or 0)

@@ -42,6 +42,7 @@ class SuiteContext:
         tz: The time zone whose calendar days are the business days.
         key: The columns that identify a row inside the partition; empty: the suite's own choice.
         start: The declared first business day of the data, if there is one.
+        quarantined: Rows that were delivered for the partition and set aside as unusable.
     """
 
     ds: date
@@ -50,6 +51,7 @@ class SuiteContext:
     tz: str
     key: tuple[str, ...] = ()
     start: date | None = None
+    quarantined: int = 0
 
     @property
     def holds_history(self) -> bool:
@@ -119,6 +121,10 @@ class RulesOf:
     def rows_present(self, reason: str) -> Rule:
         """The partition has at least one row."""
         return self._rule("rows.present", FAIL, reason, ROW_COUNT, (), min_value=1)
+
+    def rows_kept(self, name: str, least: int, reason: str, *, severity: Severity = FAIL) -> Rule:
+        """The partition has at least so many rows, measured by what was set aside of its deliveries."""
+        return self._rule(f"rows.{name}", severity, reason, ROW_COUNT, (), min_value=least)
 
     def filled(self, column: str, reason: str, *, severity: Severity = FAIL, share_off: float = 0.0) -> Rule:
         """The column has a value in every row (but for ``share_off`` of them)."""

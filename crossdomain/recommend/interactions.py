@@ -36,7 +36,8 @@ def pairs_sql(settings: RecommendSettings) -> str:
     """SQL that folds ``clean.events`` to one row per account and item, in that order.
 
     Parameters to bind: ``first`` and ``last`` (business days, both included; ages count back from
-    ``last``). Columns: account, domain, item_id, weight (decayed sum; DECIMAL, so that the sum does not
+    ``last``) and ``tz``, the business time zone: an event counts on the day of its time, since the opening
+    partition holds all history. Columns: account, domain, item_id, weight (decayed sum; DECIMAL, so that the sum does not
     depend on the order of the rows), last_age (days since the last positive event, null without one), owned
     (bought and not given back since), rejected. A rejection takes back evidence of the same instant or
     before; only accounts in ``derived.people`` count.
@@ -48,15 +49,15 @@ def pairs_sql(settings: RecommendSettings) -> str:
     decay = f"pow(0.5, age / {settings.half_life_days!r})" if settings.half_life_days else "1.0"
     return f"""
 WITH signals AS (
-  SELECT account, domain, item_id, event_type, ts, date_diff('day', ds, $last) AS age,
+  SELECT account, domain, item_id, event_type, ts, date_diff('day', day, $last) AS age,
     CASE WHEN event_type = 'rating'
       THEN CASE WHEN value IS NULL THEN {lowest!r} {ratings} ELSE 0 END
       ELSE CASE event_type {weights} ELSE 0 END
     END::DOUBLE AS strength,
     event_type IN ({rejections}) OR coalesce(event_type = 'rating' AND value < {RATING_WEIGHTS[-1][0]!r}, false)
       AS rejects
-  FROM clean.events
-  WHERE ds BETWEEN $first AND $last AND item_id IS NOT NULL
+  FROM (SELECT *, CAST(timezone($tz, ts) AS DATE) AS day FROM clean.events)
+  WHERE day BETWEEN $first AND $last AND item_id IS NOT NULL
     AND account IN (SELECT account FROM derived.people)
 ),
 rejections AS (

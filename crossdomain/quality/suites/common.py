@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from crossdomain.quality.rules import Rule, RulesOf, SuiteContext
+from crossdomain.quality.rules import WARN, Rule, RulesOf, SuiteContext
+
+FEW_QUARANTINED = 20
+"""So few unusable rows say nothing about a feed, whatever their share."""
+USUAL_KEPT = 19
+"""Rows kept for each one quarantined, at least, on a usual day: 5 % of the rows may be unusable."""
 
 
 def of_every_table(rules: RulesOf, context: SuiteContext) -> tuple[Rule, ...]:
@@ -24,8 +29,23 @@ def of_every_table(rules: RulesOf, context: SuiteContext) -> tuple[Rule, ...]:
         rules.filled("feed", "A bad row must be traced to the feed that brought it."),
     )
     if context.may_be_empty:
-        return provenance
-    return (rules.rows_present("This table's feeds deliver every day: no rows means a lost delivery."), *provenance)
+        return (*_mostly_usable(rules, context), *provenance)
+    present = rules.rows_present("This table's feeds deliver every day: no rows means a lost delivery.")
+    return (present, *_mostly_usable(rules, context), *provenance)
+
+
+def _mostly_usable(rules: RulesOf, context: SuiteContext) -> tuple[Rule, ...]:
+    """Bounds on the share of rows that were quarantined: a broken mapping must not look like a quiet day."""
+    unusable = context.quarantined if context.quarantined >= FEW_QUARANTINED else 0
+    return (
+        rules.rows_kept("kept", unusable, "More rows were quarantined than kept: the feed or its mapping is broken."),
+        rules.rows_kept(
+            "mostly_kept",
+            USUAL_KEPT * unusable,
+            "More than 5 % of the rows were quarantined: look at their reasons.",
+            severity=WARN,
+        ),
+    )
 
 
 def account_keys(rules: RulesOf, column: str = "account") -> tuple[Rule, ...]:

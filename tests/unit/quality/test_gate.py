@@ -113,6 +113,28 @@ def test_declared_start_holds_history_and_no_future(
             assert broken_in(result) == expected
 
 
+@pytest.mark.parametrize("frame_rows", [LOADED, COUNTED], ids=["loaded", "counted"])
+@pytest.mark.parametrize(
+    ("quarantined", "broken"),
+    [
+        (0, []),
+        (19, []),
+        (20, ["sends.rows.mostly_kept"]),
+        (100, ["sends.rows.mostly_kept"]),
+        (101, ["sends.rows.kept", "sends.rows.mostly_kept"]),
+    ],
+)
+def test_share_of_quarantined_rows(
+    quarantined: int, broken: list[str], frame_rows: int, make_day: MakeDay, day: date, settings: Settings
+) -> None:
+    result = check_partition(
+        "clean.sends", day, make_day("clean.sends", 100), may_be_empty=False, settings=settings,
+        quarantined=quarantined, frame_rows=frame_rows,
+    )  # fmt: skip
+    assert list(broken_in(result)) == broken
+    assert result.passed is ("sends.rows.kept" not in broken)
+
+
 def test_share_that_may_be_off_is_tolerated_up_to_its_limit(make_day: MakeDay, day: date, settings: Settings) -> None:
     for untitled, holds in ((5, True), (6, False)):
         rows = make_day("clean.items", 100, f"CASE WHEN i < {untitled} THEN NULL ELSE title END AS title")
