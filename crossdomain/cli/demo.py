@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -74,6 +75,14 @@ def run(
         highlight=False,
         markup=False,
     )
+
+
+@app.command()
+def real(data: Annotated[Path, typer.Option(help="Folder with the real data.", exists=True, file_okay=False)]) -> None:
+    """Run the chain on real catalogues, behaviour and an experiment; print what came out as Markdown."""
+    from crossdomain.cli.real import run_real
+
+    run_real(Settings.from_env(), data)
 
 
 @app.command()

@@ -6,14 +6,13 @@ output. Exit codes: 0 done, 1 failed, 2 wrong use or input, 3 refused by a gate.
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
 from crossdomain.cli import demo, experiment, keys, lake
 from crossdomain.cli.output import Json, errors, show
-from crossdomain.errors import CrossdomainError, InputError
+from crossdomain.errors import InputError
 from crossdomain.settings import Settings, parse_day
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
@@ -115,7 +114,5 @@ def main() -> None:
         app(standalone_mode=True)
 
 
-__all__ = ["CrossdomainError", "app", "main"]
-
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

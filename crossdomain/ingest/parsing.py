@@ -6,6 +6,8 @@ quarantined with its reason.
 
 from __future__ import annotations
 
+import string
+
 from crossdomain.ingest.canonical import CanonicalColumn, ColumnKind
 from crossdomain.ingest.feeds import EPOCHS, Feed, SourceColumn
 from crossdomain.storage.engine import identifier, literal
@@ -139,7 +141,7 @@ def _number_text(source: SourceColumn, text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return "".join(character if character.isalnum() else f"\\{character}" for character in text)
+    return "".join(f"\\{character}" if character in string.punctuation else character for character in text)
 
 
 def _money(source: SourceColumn, number: str) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import json
 import zipfile
+from array import array
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -144,7 +147,7 @@ def _read_delimited(con: duckdb.DuckDBPyConnection, feed: Feed, path: Path, into
     records = _Records(relation, {name: f"c{i}" for i, name in enumerate(names)}, "row_number() OVER () + 1")
     try:
         report = _insert(con, feed, path.name, records, into, path)
-        _keep_rejected(con, feed, path.name, into, prepared)
+        _keep_rejected(con, path.name, into, prepared)
     except duckdb.Error as error:
         raise InputError(f"{path}: cannot be read as {feed.format}: {_first_line(error)}") from error
     finally:
@@ -166,73 +169,62 @@ def _header(prepared: Path, delimiter: str, path: Path) -> list[str] | None:
     return names
 
 
-def _keep_rejected(con: duckdb.DuckDBPyConnection, feed: Feed, file: str, into: str, prepared: PreparedText) -> None:
+def _keep_rejected(con: duckdb.DuckDBPyConnection, file: str, into: str, prepared: PreparedText) -> None:
     """Adds what DuckDB could not read as rows of their own, and turns record numbers into physical lines."""
     ragged = ", ".join(literal(kind) for kind in _RAGGED)
-    con.execute(
-        "CREATE OR REPLACE TEMP TABLE unreadable AS "  # noqa: S608 - constants
-        f"SELECT line AS record, if(arg_min(error_type, column_idx) IN ({ragged}), 'ragged_line', 'malformed_line') "
-        "AS reason, any_value(csv_line) AS content FROM rejected GROUP BY line"
-    )
-    rejected = _count(con, "unreadable")
-    mine = f"_file = {literal(file)}"
-    if rejected:
-        # The n-th good row is record n + 1 and one more for every unreadable record before it.
-        con.execute(
-            f"UPDATE {identifier(into)} AS row SET _line = row._line + before.rejects FROM ("  # noqa: S608
-            f"SELECT good._line AS line, skipped.rejects FROM (SELECT _line FROM {identifier(into)} WHERE {mine}) good "
-            "ASOF JOIN (SELECT record - rejects + 1 AS line, rejects FROM (SELECT record, row_number() OVER "
-            "(ORDER BY record) AS rejects FROM unreadable)) skipped ON good._line >= skipped.line"
-            f") AS before WHERE {mine} AND row._line = before.line"
-        )
-        con.execute(
-            f"INSERT INTO {identifier(into)} BY NAME SELECT CAST(json_object('_line', content) AS VARCHAR) AS extra, "  # noqa: S608
-            f"{literal(file)} AS _file, reason AS _reason, record AS _line FROM unreadable"
-        )
-    ((records,),) = con.execute(f"SELECT count(*) FROM {identifier(into)} WHERE {mine}").fetchall()  # noqa: S608
-    if prepared.lines != records + 1:
-        _shift_lines(con, feed, mine, into, prepared)
-
-
-def _shift_lines(con: duckdb.DuckDBPyConnection, feed: Feed, mine: str, into: str, prepared: PreparedText) -> None:
-    """Turns record numbers into physical lines where values hold line ends or lines are blank."""
-    whole = "concat_ws('', " + ", ".join(identifier(name) for name in (*feed.table.column_names, "extra")) + ")"
-    breaks = f"length({whole}) - length(replace({whole}, chr(10), ''))"
-    found = con.execute(
-        f"SELECT _line, {breaks} FROM {identifier(into)} WHERE {mine} AND contains({whole}, chr(10)) ORDER BY _line"  # noqa: S608
+    rejected = con.execute(
+        "SELECT any_value(line_byte_position), any_value(csv_line), "  # noqa: S608 - constants
+        f"if(arg_min(error_type, column_idx) IN ({ragged}), 'ragged_line', 'malformed_line') "
+        "FROM rejected GROUP BY line ORDER BY line"
     ).fetchall()
-    blanks = _blank_lines(prepared.path, dict(found))
-    if not found and not blanks:
+    mine = f"_file = {literal(file)}"
+    ((good,),) = con.execute(f"SELECT count(*) FROM {identifier(into)} WHERE {mine}").fetchall()  # noqa: S608
+    if not rejected and prepared.lines == good + 1:
         return
-    steps = [(line + 1, count) for line, count in found] + [(line, 1) for line in blanks]
-    shifts, total = [], 0
-    for line, count in sorted(steps):
-        total += count
-        shifts.append({"line": line, "shift": total})
-    con.register("line_shifts", pa.Table.from_pylist(shifts))
-    con.execute(
-        f"UPDATE {identifier(into)} AS row SET _line = row._line + moved.shift FROM (SELECT good._line AS line, "  # noqa: S608
-        f"steps.shift FROM (SELECT _line FROM {identifier(into)} WHERE {mine}) good "
-        "ASOF JOIN (SELECT line, max(shift) AS shift FROM line_shifts GROUP BY line) steps "
-        f"ON good._line >= steps.line) AS moved WHERE {mine} AND row._line = moved.line"
-    )
-    con.unregister("line_shifts")
+    starts, lines = _record_starts(prepared.path)
+    places = [_place(starts, position, content) for position, content, _ in rejected]
+    read = [line for place, line in enumerate(lines) if place and place not in set(places)]
+    if len(read) == good:  # else quotes are so broken that only the record's number is known
+        con.register("physical", pa.table({"record": range(2, good + 2), "line": read}))
+        con.execute(
+            f"UPDATE {identifier(into)} AS row SET _line = physical.line FROM physical "  # noqa: S608 - quoted
+            f"WHERE row.{mine} AND row._line = physical.record AND physical.line <> physical.record"
+        )
+        con.unregister("physical")
+    if rejected:
+        unreadable = {
+            "extra": [
+                json.dumps({"_line": (content or "").strip("\r\n")}, ensure_ascii=False) for _, content, _ in rejected
+            ],
+            "_reason": [reason for _, _, reason in rejected],
+            "_line": [lines[place] for place in places],
+        }
+        con.register("unreadable", pa.table(unreadable))
+        con.execute(
+            f"INSERT INTO {identifier(into)} BY NAME SELECT *, {literal(file)} AS _file FROM unreadable"  # noqa: S608
+        )
+        con.unregister("unreadable")
 
 
-def _blank_lines(path: Path, breaks: dict[int, int]) -> list[int]:
-    """For every blank line outside of values, the number of the record that follows it."""
-    found, record, inside = [], 1, 0
+def _record_starts(path: Path) -> tuple[array[int], array[int]]:
+    """First byte and first physical line of every record, the header included; blank lines are none."""
+    starts, lines = array("q"), array("q")
+    offset, quoted = 0, False
     with path.open("rb") as file:
-        for line in file:
-            if inside:
-                inside -= 1
-                continue
-            if not line.strip(b"\r\n"):
-                found.append(record)
-                continue
-            inside = breaks.get(record, 0)
-            record += 1
-    return found
+        for number, line in enumerate(file, 1):
+            if not quoted and line.strip(b"\r\n"):
+                starts.append(offset)
+                lines.append(number)
+            if line.count(b'"') % 2:
+                quoted = not quoted
+            offset += len(line)
+    return starts, lines
+
+
+def _place(starts: array[int], position: int, content: str | None) -> int:
+    """Which record begins at a position, past the blank lines that DuckDB counts to it."""
+    text = content or ""
+    return bisect_right(starts, position + len(text) - len(text.lstrip("\r\n"))) - 1
 
 
 def _mark_nul(con: duckdb.DuckDBPyConnection, feed: Feed, file: str, into: str) -> None:

@@ -171,10 +171,9 @@ def measure(lists: Ints, truth: sp.csr_matrix, cutoffs: Sequence[int] = CUTOFFS)
     result: dict[str, Floats] = {}
     for k in cutoffs:
         found = hits[:, :k]
-        result[f"hr@{k}"] = found.any(axis=1).astype(np.float64)
+        result[f"hr@{k}"] = np.asarray(found.any(axis=1), dtype=np.float64)
         result[f"recall@{k}"] = found.sum(axis=1) / size
-        gained: Floats = (found * gains[:k]).sum(axis=1, dtype=np.float64)
-        result[f"ndcg@{k}"] = np.divide(gained, ideal[np.minimum(k, size) - 1])
+        result[f"ndcg@{k}"] = (found * gains[:k]).sum(axis=1) / ideal[np.minimum(k, size) - 1]
     return result
 
 

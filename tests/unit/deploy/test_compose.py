@@ -6,6 +6,8 @@ No container engine is needed, and none was used: what these tests cannot see is
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -237,3 +239,9 @@ def test_the_build_context_is_a_list_of_what_is_needed(dockerfile):
     }
     assert "*" in ignore
     assert let_in == copied
+
+
+def test_the_celery_executor_loads_with_the_locked_requirements():
+    module = "airflow.providers.celery.executors.celery_executor"
+    done = subprocess.run([sys.executable, "-c", f"import {module}"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-500:]

@@ -14,7 +14,8 @@ COLUMNS = EVENTS_FEED["columns"]
 
 
 def test_feed_file_becomes_a_feed_with_the_deployments_defaults(world: World) -> None:
-    feed = load_feeds(world.settings)[world.feed()]
+    name = world.feed()
+    feed = load_feeds(world.settings)[name]
     assert feed.table.name == "events"
     assert (feed.timezone, feed.late_days, feed.expected, feed.may_be_empty) == ("Asia/Shanghai", 3, "any", False)
     assert feed.source("ts").formats == ("%Y-%m-%d %H:%M:%S",)

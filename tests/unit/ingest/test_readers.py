@@ -43,7 +43,9 @@ class Reader:
         return self.read_path(path, **feed)
 
     def read_path(self, path: Path, **feed: Any) -> FileReport:
-        loaded = load_feed(self.world.settings.include / "feeds" / f"{self.world.feed(**feed)}.yaml", self.world.settings)
+        loaded = load_feed(
+            self.world.settings.include / "feeds" / f"{self.world.feed(**feed)}.yaml", self.world.settings
+        )
         create_landing(self.con, loaded, "landing")
         return read_file(self.con, loaded, path, "landing", self.scratch)
 
@@ -106,7 +108,9 @@ def test_ignored_columns_are_dropped(reader: Reader) -> None:
 
 
 def test_missing_required_column_refuses_the_file(reader: Reader) -> None:
-    with pytest.raises(InputError, match=r"a\.csv: column 'time' .for events\.ts, required. is missing; .*has id, user"):
+    with pytest.raises(
+        InputError, match=r"a\.csv: column 'time' .for events\.ts, required. is missing; .*has id, user"
+    ):
         reader.read("a.csv", "id,user,item,action\ne1,u,i,v\n")
 
 

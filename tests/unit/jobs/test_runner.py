@@ -129,7 +129,7 @@ def test_days_that_come_out_of_order_are_made_up(settings: Settings) -> None:
 
 def test_the_day_before_must_be_there(settings: Settings) -> None:
     land(settings, one_a_day())
-    with pytest.raises(MissingInput, match="derived.total of the day before, 2026-01-06, is missing"):
+    with pytest.raises(MissingInput, match=r"derived\.total of the day before, 2026-01-06, is missing"):
         run_job(TOTAL, DAYS[2], settings)
 
 
@@ -178,9 +178,7 @@ def failing(error: Exception) -> Callable[[JobContext], None]:
 
 def test_a_refused_day_commits_only_what_tells_why(settings: Settings) -> None:
     outputs = ("clean.sales", "serving.checks")
-    job = Job(
-        name="sales", version=1, outputs=outputs, run=failing(GateRefused("no")), on_refusal=("serving.checks",)
-    )
+    job = Job(name="sales", version=1, outputs=outputs, run=failing(GateRefused("no")), on_refusal=("serving.checks",))
     with pytest.raises(GateRefused):
         run_job(job, START, settings)
     with open_lake(settings) as lake:

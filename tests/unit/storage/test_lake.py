@@ -141,13 +141,20 @@ def _write_days(root: Path, spec: TableSpec, days: list[str], value: int) -> Non
     with home.scratch() as scratch, connection(Settings(home=root, threads=1), scratch) as con:
         lake = Lake(home, con)
         for day in days:
-            put(lake, spec, f"SELECT 'o' || range AS order_id, {value} AS amount, NULL AS delivered_ds FROM range(50)", day)
+            put(
+                lake,
+                spec,
+                f"SELECT 'o' || range AS order_id, {value} AS amount, NULL AS delivered_ds FROM range(50)",
+                day,
+            )
 
 
 def test_many_writers_of_the_same_and_of_other_days_leave_one_right_partition_each(home: Home, spec: TableSpec) -> None:
     days = [f"2026-01-{day:02d}" for day in range(1, 9)]
     with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:  # delta-rs does not survive a fork
-        jobs = [pool.submit(_write_days, home.root, spec, days[::step], value) for value, step in enumerate((1, -1, 1, -1))]
+        jobs = [
+            pool.submit(_write_days, home.root, spec, days[::step], value) for value, step in enumerate((1, -1, 1, -1))
+        ]
         for job in jobs:
             job.result()
     with home.scratch() as scratch, connection(Settings(home=home.root), scratch) as con:

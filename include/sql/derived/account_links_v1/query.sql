@@ -1,5 +1,6 @@
 -- Links known so far: kept from the day before, given by a feed on the day, or matched because exactly one
--- account of each side carries the same keyed phone or mail. An erased account's links are gone.
+-- account of each side carries the same keyed phone or mail. A link may be given before its accounts are known; it
+-- counts when they are. An erased account's links are gone.
 WITH contacts AS (
     SELECT account, domain, phone_hash AS contact FROM state.accounts WHERE phone_hash IS NOT NULL
     UNION
@@ -25,6 +26,6 @@ SELECT knowledge_account, beauty_account,
        arg_min(method, rank) AS method,
        arg_min(first_ds, rank) AS first_ds
 FROM found
-WHERE knowledge_account IN (SELECT account FROM state.accounts)
-  AND beauty_account IN (SELECT account FROM state.accounts)
+WHERE knowledge_account NOT IN (SELECT account FROM clean.erasure_requests)
+  AND beauty_account NOT IN (SELECT account FROM clean.erasure_requests)
 GROUP BY knowledge_account, beauty_account
