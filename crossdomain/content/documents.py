@@ -126,6 +126,19 @@ def term_matrix(items: pa.Table) -> TermMatrix:
     )
 
 
+def tfidf(counts: sparse.csr_matrix) -> sparse.csr_matrix:
+    """TF-IDF rows of length one (zero for an item without words): (1 + ln count) × idf.
+
+    The idf of a word is ln((1 + n) / (1 + items with it)) + 1, as in scikit-learn with ``sublinear_tf``.
+    """
+    items = np.bincount(counts.indices, minlength=counts.shape[1])
+    idf = np.log((1 + counts.shape[0]) / (1 + items)) + 1
+    values = (1 + np.log(counts.data)) * idf[counts.indices]
+    weighted = sparse.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape)
+    length = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1)).ravel())
+    return sparse.csr_matrix(sparse.diags(1 / np.where(length > 0, length, 1)) @ weighted)
+
+
 def item_facts(
     catalogue: pa.Table, items: pa.Table, *, domains: tuple[str, str]
 ) -> tuple[dict[str, dict[str, object]], dict[str, dict[str, object]]]:

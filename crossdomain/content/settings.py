@@ -45,12 +45,12 @@ class ContentSettings:
     engine: str = "rjieba"
     topics: int = 20
     items_per_topic: int = 10
-    passes: int = 10
+    passes: int = 5
     iterations: int = 50
     chunk: int = 512
     item_prior: float = 0.1
     word_prior: float = 0.01
-    min_items: int = 3
+    min_items: int = 5
     max_share: float = 0.5
     max_words: int = 20_000
     retrain_share: float = 0.2

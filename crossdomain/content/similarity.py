@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
-from crossdomain.content.documents import TermMatrix
+from crossdomain.content.documents import TermMatrix, tfidf
 from crossdomain.content.settings import ContentSettings
 
 SIMILAR_SCHEMA = pa.schema(
@@ -40,7 +40,7 @@ class Features:
     """What similarity is computed from; rows as in the term matrix.
 
     Attributes:
-        tfidf: Rows of length one (or zero for an item without words): (1 + ln count) × idf.
+        tfidf: TF-IDF rows of length one, or zero for an item without words.
         has: 1 where the item has the word.
         sizes: Number of different words of each item.
         root: Square roots of the topic weights, rows of length one or zero.
@@ -63,25 +63,17 @@ class Block:
 
 
 def features(terms: TermMatrix, topic_weights: np.ndarray) -> Features:
-    """Features of all items.
-
-    The idf of a word is ln((1 + n) / (1 + items with it)) + 1 over both domains, as in scikit-learn.
+    """Features of all items; the idf is that of both domains together.
 
     Args:
         terms: Words by item.
         topic_weights: (items, topics), zeros for an item without topics.
     """
     counts = terms.counts
-    items = np.bincount(counts.indices, minlength=counts.shape[1])
-    idf = np.log((1 + counts.shape[0]) / (1 + items)) + 1
-    values = (1 + np.log(counts.data)) * idf[counts.indices]
-    tfidf = sparse.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape)
-    length = np.sqrt(np.asarray(tfidf.multiply(tfidf).sum(axis=1)).ravel())
-    tfidf = sparse.csr_matrix(sparse.diags(1 / np.where(length > 0, length, 1)) @ tfidf)
     has = sparse.csr_matrix((np.ones(counts.nnz), counts.indices, counts.indptr), shape=counts.shape)
     total = topic_weights.sum(axis=1, keepdims=True)
     root = np.sqrt(topic_weights / np.where(total > 0, total, 1))
-    return Features(tfidf=tfidf, has=has, sizes=np.diff(counts.indptr).astype(np.float64), root=root)
+    return Features(tfidf=tfidf(counts), has=has, sizes=np.diff(counts.indptr).astype(np.float64), root=root)
 
 
 def blocks(data: Features, rows: np.ndarray, others: np.ndarray, settings: ContentSettings) -> Iterator[Block]:
@@ -90,7 +82,7 @@ def blocks(data: Features, rows: np.ndarray, others: np.ndarray, settings: Conte
     Topic similarity is one minus the Hellinger distance of the topic weights, zero where one side has none.
     The blend is the weighted mean of the three by the settings' weights.
     """
-    tfidf, has = sparse.csr_matrix(data.tfidf[others].T), sparse.csr_matrix(data.has[others].T)
+    words, has = sparse.csr_matrix(data.tfidf[others].T), sparse.csr_matrix(data.has[others].T)
     roots = np.ascontiguousarray(data.root[others].T)
     with_topics = data.root[others].any(axis=1)
     weights = np.array([settings.cosine_weight, settings.jaccard_weight, settings.topic_weight])
@@ -98,7 +90,7 @@ def blocks(data: Features, rows: np.ndarray, others: np.ndarray, settings: Conte
     step = max(1, _BLOCK_CELLS // max(1, len(others)))
     for start in range(0, len(rows), step):
         part = rows[start : start + step]
-        cosine = np.minimum((data.tfidf[part] @ tfidf).toarray(), 1.0)
+        cosine = np.minimum((data.tfidf[part] @ words).toarray(), 1.0)
         jaccard = (data.has[part] @ has).toarray()
         union = data.sizes[part][:, None] + data.sizes[others][None, :] - jaccard
         np.divide(jaccard, union, out=jaccard, where=union > 0)

@@ -1,8 +1,8 @@
-"""Topics over both domains together: T = LDA(K ∪ C).
+"""Topics over both domains together: the model, the topics of an item, and what is told about them.
 
-gensim's ``LdaModel`` trains (its multi-core sibling does not give the same model twice); reading topics off
-an item is the same variational inference, written here for many items at once and from a constant start,
-so that an item's topics do not depend on which other items are read with it.
+``training`` makes a model. Reading topics off an item is the variational inference that LDA trains with,
+written here for many items at once and from a constant start, so that an item's topics do not depend on
+which other items are read with it.
 """
 
 from __future__ import annotations
@@ -10,19 +10,16 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
 import pyarrow as pa
-from gensim.models import LdaModel
 from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 from scipy.special import digamma
 
 from crossdomain.content.documents import TermMatrix
-from crossdomain.content.settings import ContentSettings
-from crossdomain.text.tokens import is_measure
 
 TOPICS_SCHEMA = pa.schema(
     [
@@ -40,7 +37,6 @@ TOPICS_SCHEMA = pa.schema(
 
 _TINY = 1e-100
 _BLOCK = 1 << 21
-_COHERENCE_WORDS = 10
 
 
 @dataclass(frozen=True)
@@ -87,51 +83,6 @@ class TopicModel:
             alpha=_array(files["alpha.npy"]),
             coherence=_array(files["coherence.npy"]),
         )
-
-
-def train_topics(terms: TermMatrix, settings: ContentSettings) -> TopicModel | None:
-    """Topics of all items of both domains.
-
-    Args:
-        terms: Words by item.
-        settings: Number of topics, passes, word limits and seed.
-
-    Returns:
-        The model; null where the texts are too few or too poor to give two topics.
-    """
-    vocabulary, counts = _training_terms(terms, settings)
-    filled = np.flatnonzero(np.diff(counts.indptr))
-    topics = min(settings.topics, len(filled) // settings.items_per_topic)
-    if topics < 2 or len(vocabulary) < topics:
-        return None
-    # A fixed shuffle: in catalogue order a chunk would hold one domain only.
-    counts = counts[np.random.default_rng(settings.seed).permutation(filled)]
-    corpus = [
-        list(zip(counts.indices[a:b].tolist(), counts.data[a:b].tolist(), strict=True))
-        for a, b in zip(counts.indptr[:-1], counts.indptr[1:], strict=True)
-    ]
-    lda = LdaModel(
-        corpus,
-        num_topics=topics,
-        id2word={number: str(word) for number, word in enumerate(vocabulary)},
-        chunksize=settings.chunk,
-        passes=settings.passes,
-        iterations=settings.iterations,
-        alpha=np.full(topics, settings.item_prior),
-        eta=settings.word_prior,
-        eval_every=None,
-        random_state=settings.seed,
-        dtype=np.float64,
-    )
-    topic_word = np.round(lda.get_topics(), 12)
-    model = TopicModel(
-        ids=tuple(range(1, topics + 1)),
-        vocabulary=vocabulary,
-        topic_word=topic_word / topic_word.sum(axis=1, keepdims=True),
-        alpha=np.asarray(lda.alpha, dtype=np.float64),
-        coherence=np.zeros(topics),
-    )
-    return replace(model, coherence=coherence(model, counts))
 
 
 def keep_topic_ids(model: TopicModel, old: TopicModel, *, least: float) -> TopicModel:
@@ -186,34 +137,6 @@ def item_topics(model: TopicModel, terms: TermMatrix, *, iterations: int = 50, l
     weights = np.round(weights, 6)
     weights[weights < least] = 0.0
     return weights
-
-
-def coherence(model: TopicModel, counts: sparse.csr_matrix, *, words: int = _COHERENCE_WORDS) -> np.ndarray:
-    """NPMI coherence of each topic: the mean over pairs of its first words of ln(p_ij/(p_i p_j)) / −ln p_ij.
-
-    Probabilities are shares of items that have the word (Bouma 2009). A pair that no item has counts −1,
-    one that every item has counts 1.
-
-    Args:
-        model: The topics.
-        counts: Words by item, columns as the model's vocabulary.
-        words: First words that are looked at.
-    """
-    has = sparse.csc_matrix((np.ones(counts.nnz), counts.indices, counts.indptr), shape=counts.shape[::-1]).T
-    has = sparse.csc_matrix(has)
-    top = np.argsort(-model.topic_word, axis=1, kind="stable")[:, :words]
-    result = np.zeros(len(top))
-    for topic, chosen in enumerate(top):
-        columns = has[:, chosen]
-        together = np.asarray((columns.T @ columns).todense()) / counts.shape[0]
-        alone = np.diag(together)
-        upper = np.triu_indices(len(chosen), k=1)
-        pair, apart = together[upper], np.outer(alone, alone)[upper]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            npmi = np.log(pair / apart) / -np.log(pair)
-        npmi = np.where(pair <= 0, -1.0, np.where(pair >= 1, 1.0, npmi))
-        result[topic] = npmi.mean()
-    return np.round(result, 6)
 
 
 def new_share(trained: Collection[str], current: Sequence[str]) -> float:
@@ -288,22 +211,6 @@ def topics_table(
             }
         )
     return pa.Table.from_pylist(rows, schema=TOPICS_SCHEMA)
-
-
-def _training_terms(terms: TermMatrix, settings: ContentSettings) -> tuple[np.ndarray, sparse.csr_matrix]:
-    """Words that can tell topics apart, and their counts: not too rare, not too common, no measures."""
-    items = np.bincount(terms.counts.indices, minlength=len(terms.vocabulary))
-    fits = items >= settings.min_items
-    for domain in np.unique(terms.domains):
-        counts = terms.counts[terms.rows_of(domain)]
-        most = settings.max_share * max(1, int(np.count_nonzero(np.diff(counts.indptr))))
-        fits &= np.bincount(counts.indices, minlength=len(terms.vocabulary)) <= most
-    keep = np.array([n for n in np.flatnonzero(fits) if not is_measure(terms.vocabulary[n])], dtype=np.int64)
-    if len(keep) > settings.max_words:
-        keep = np.sort(keep[np.argsort(-items[keep], kind="stable")[: settings.max_words]])
-    counts = sparse.csr_matrix(terms.counts[:, keep])
-    counts.sort_indices()
-    return terms.vocabulary[keep], counts
 
 
 def _known_terms(model: TopicModel, terms: TermMatrix) -> sparse.csr_matrix:

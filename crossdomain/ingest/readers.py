@@ -183,7 +183,8 @@ def _keep_rejected(con: duckdb.DuckDBPyConnection, file: str, into: str, prepare
         return
     starts, lines = _record_starts(prepared.path)
     places = [_place(starts, position, content) for position, content, _ in rejected]
-    read = [line for place, line in enumerate(lines) if place and place not in set(places)]
+    bad = {0, *places}  # the header is no row
+    read = [line for place, line in enumerate(lines) if place not in bad]
     if len(read) == good:  # else quotes are so broken that only the record's number is known
         con.register("physical", pa.table({"record": range(2, good + 2), "line": read}))
         con.execute(

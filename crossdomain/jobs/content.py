@@ -97,7 +97,7 @@ def _topic_model(
     ctx: JobContext, choices: ContentSettings, terms: TermMatrix, items: pa.Table, tokenizer: str
 ) -> _TopicState:
     """The model of the day before while it fits the catalogue, else a new one that keeps the topics' ids."""
-    from crossdomain.content import topics
+    from crossdomain.content import topics, training
 
     basis = {"tokenizer": tokenizer, **{name: asdict(choices)[name] for name in _TRAINING}}
     hashes = items["content_hash"].to_pylist()
@@ -110,7 +110,7 @@ def _topic_model(
         share = topics.new_share(files[_TRAINED_ON].decode().split("\n"), hashes)
         if share <= choices.retrain_share and ctx.models.metadata(_MODEL, version)["basis"] == basis:
             return _TopicState(old, version, trained_ds, new_share=share)
-    model = topics.train_topics(terms, choices)
+    model = training.train_topics(terms, choices)
     if model is None:
         return _TopicState(None, new_share=share)
     if old is not None:

@@ -104,26 +104,51 @@ def fit(confidence: sp.csr_matrix, items: Items, settings: RecommendSettings) ->
     return AlsModel(names, items.item_id.take(pa.array(columns)), factors, settings.regularization)
 
 
-def fold_in(item_factors: Factors, confidence: sp.csr_matrix, regularization: float, *, threads: int = 1) -> Factors:
+def fold_in(
+    item_factors: Factors, confidence: sp.csr_matrix, items: Items, regularization: float, *, threads: int = 1
+) -> Factors:
     """Exact least-squares factors of people from their history, whether the training saw them or not.
+
+    What a person did not touch counts as a weak no only in domains where the person is known: somebody who
+    never entered the other domain did not turn its items down. Without this, people known on one side get
+    vectors that push the whole other side towards 0.
 
     Args:
         item_factors: Items × factors; zero rows (items the model does not know) add nothing.
         confidence: People × items.
+        items: The columns.
         regularization: Ridge of the model.
         threads: Threads of implicit.
 
     Returns:
         float32, people × factors; zeros for people without evidence.
     """
+    factors = np.zeros((confidence.shape[0], item_factors.shape[1]), dtype=np.float32)
+    for people, span in known_spans(confidence, items):
+        for start in range(0, len(people), _FOLD_BLOCK):
+            block = people[start : start + _FOLD_BLOCK]
+            factors[block] = _solve(item_factors[span], confidence[block][:, span], regularization, threads)
+    return factors
+
+
+def known_spans(confidence: sp.csr_matrix, items: Items) -> list[tuple[Ints, slice]]:
+    """People with evidence, by the columns of the domains they are known in: only one, or both."""
+    sides = [np.diff(confidence[:, items.span(domain)].indptr) > 0 for domain in (0, 1)]
+    return [
+        (np.flatnonzero(sides[0] & ~sides[1]), items.span(0)),
+        (np.flatnonzero(sides[1] & ~sides[0]), items.span(1)),
+        (np.flatnonzero(sides[0] & sides[1]), slice(0, len(items))),
+    ]
+
+
+def _solve(item_factors: Factors, confidence: sp.csr_matrix, regularization: float, threads: int) -> Factors:
     with threadpool_limits(limits=1, user_api="blas"):
         model = AlternatingLeastSquares(
             factors=item_factors.shape[1], regularization=regularization, alpha=1.0, num_threads=threads
         )
         model.item_factors = item_factors
-        blocks = [confidence[start : start + _FOLD_BLOCK] for start in range(0, confidence.shape[0], _FOLD_BLOCK)]
-        parts = [model.recalculate_user(np.arange(block.shape[0]), block) for block in blocks]
-    return np.vstack(parts) if parts else np.zeros((0, item_factors.shape[1]), dtype=np.float32)
+        solved: Factors = model.recalculate_user(np.arange(confidence.shape[0]), confidence)
+    return solved
 
 
 def explain(item_factors: Factors, confidence: sp.csr_matrix, regularization: float, recommended: Ints) -> Ints:

@@ -71,11 +71,11 @@ class Rater:
     fold: Factors | None = None
     regularization: float = 0.0
 
-    def people(self, evidence: sp.csr_matrix, threads: int) -> Factors:
+    def people(self, evidence: sp.csr_matrix, items: Items, threads: int) -> Factors:
         """Vectors of people from their evidence."""
         if self.fold is None:
             return np.ones((evidence.shape[0], 1), dtype=np.float32)
-        return fold_in(self.fold, evidence, self.regularization, threads=threads)
+        return fold_in(self.fold, evidence, items, self.regularization, threads=threads)
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def evaluate(split: Split, raters: Sequence[Rater], items: Items, settings: Reco
             truth = _new(split, panel.units, span)
             for rater in raters:
                 evidence, seen = _visible(split, panel, items, target)
-                lists = _ranked(rater, evidence, seen, candidates, settings)
+                lists = _ranked(rater, evidence, seen, items, candidates, settings)
                 for metric, value in measure(lists, truth).items():
                     rows.append(_metric(rater, items, target, panel, metric, value))
     return rows
@@ -224,13 +224,18 @@ def _visible(split: Split, panel: _Panel, items: Items, target: int) -> tuple[sp
 
 
 def _ranked(
-    rater: Rater, evidence: sp.csr_matrix, seen: sp.csr_matrix, candidates: Ints, settings: RecommendSettings
+    rater: Rater,
+    evidence: sp.csr_matrix,
+    seen: sp.csr_matrix,
+    items: Items,
+    candidates: Ints,
+    settings: RecommendSettings,
 ) -> Ints:
     length = max(CUTOFFS)
     lists = np.full((evidence.shape[0], length), -1, dtype=np.int64)
     if not len(candidates) or not evidence.shape[0]:
         return lists
-    people = rater.people(evidence, settings.threads)
+    people = rater.people(evidence, items, settings.threads)
     excluded = seen[:, candidates].tocsr()
     for block in rank_blocks(people, rater.factors[candidates], excluded, length, threads=settings.threads):
         lists[block.rows] = np.where(block.item >= 0, candidates[np.maximum(block.item, 0)], -1)

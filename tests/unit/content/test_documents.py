@@ -7,6 +7,8 @@ from sklearn.feature_extraction.text import CountVectorizer
 
 from crossdomain.content.documents import TOKEN_SCHEMA, term_matrix, tokenise
 
+TEXTS = ("domain", "item_id", "content_hash", "title", "description", "text")
+
 
 class Splitter:
     """Splits on spaces and counts what it was asked for."""
@@ -34,10 +36,7 @@ def catalogue(*rows: tuple[str, str, str, str]) -> pa.Table:
             }
             for domain, item, key, title in rows
         ],
-        schema=pa.schema(
-            [("domain", pa.string()), ("item_id", pa.string()), ("content_hash", pa.string()), ("title", pa.string())]
-            + [("tags", pa.list_(pa.string())), ("description", pa.string()), ("text", pa.string())]
-        ),
+        schema=pa.schema({**dict.fromkeys(TEXTS, pa.string()), "tags": pa.list_(pa.string())}),
     )
 
 

@@ -13,7 +13,8 @@ from scipy.optimize import linear_sum_assignment
 
 from crossdomain.content.documents import TermMatrix, term_matrix
 from crossdomain.content.settings import ContentSettings
-from crossdomain.content.topics import TopicModel, item_topics, keep_topic_ids, new_share, train_topics
+from crossdomain.content.topics import TopicModel, item_topics, keep_topic_ids, new_share
+from crossdomain.content.training import train_topics
 
 SETTINGS = ContentSettings(topics=10)
 
@@ -88,7 +89,7 @@ def test_inference_agrees_with_gensim(planted) -> None:  # type: ignore[no-untyp
 def test_coherence_agrees_with_gensim(planted) -> None:  # type: ignore[no-untyped-def]
     items, _ = planted(200)
     model, _ = trained(items, replace(SETTINGS, max_share=1.0, min_items=1))
-    texts = [tokens for tokens in items["tokens"].to_pylist()]
+    texts = items["tokens"].to_pylist()
     theirs = CoherenceModel(
         topics=model.words(10),
         texts=texts,
@@ -102,7 +103,7 @@ def test_coherence_agrees_with_gensim(planted) -> None:  # type: ignore[no-untyp
 
 def test_topics_keep_their_ids(planted) -> None:  # type: ignore[no-untyped-def]
     items, _ = planted(400)
-    old, terms = trained(items)
+    old, _ = trained(items)
     old = replace(old, ids=tuple(range(21, 31)))
     new, _ = trained(items, replace(SETTINGS, seed=99))
     kept = keep_topic_ids(new, old, least=0.3)

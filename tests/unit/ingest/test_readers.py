@@ -147,7 +147,8 @@ def test_json_lines_with_paths_lists_and_rubbish(reader: Reader) -> None:
 def test_parquet_values_become_text(reader: Reader) -> None:
     path = reader.folder / "a.parquet"
     reader.con.execute(
-        "COPY (SELECT 1 AS id, 'T' AS title, ['a', 'b'] AS tags, {'readers': 3} AS num, TIMESTAMP '2026-01-05 10:00:00' AS t) "
+        "COPY (SELECT 1 AS id, 'T' AS title, ['a', 'b'] AS tags, {'readers': 3} AS num, "
+        "TIMESTAMP '2026-01-05 10:00:00' AS t) "
         f"TO '{path}'"
     )
     feed = {**ITEMS, "format": "parquet", "columns": {"item_id": "id", "tags": "tags", "listed_at": "t"}}
