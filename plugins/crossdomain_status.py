@@ -56,6 +56,8 @@ def build_app() -> FastAPI:
     from fastapi import APIRouter, Depends, FastAPI, Query
     from fastapi.responses import JSONResponse, Response
 
+    import crossdomain.jobs.runner
+    import crossdomain.quality.overview  # noqa: F401 - loaded now, so that the first reader need not wait for it
     from crossdomain.errors import CrossdomainError
 
     router = APIRouter(dependencies=[Depends(requires_access_view(AccessView.PLUGINS))])

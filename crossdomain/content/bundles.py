@@ -35,6 +35,9 @@ BUNDLE_SCHEMA = pa.schema(
 
 _FIELDS = ("topic_words", "first_count", "second_count", "first_title", "second_title", "lowest", "highest", "creators")
 
+_CREATORS = 2
+"""Creators of each side that a blurb names."""
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -252,7 +255,8 @@ def _texts(
         chosen = sorted(counts, key=lambda word: (-counts[word], word))[:3]
     prices = [item["price"] for item in (*first, *second)]
     priced = all(price is not None for price in prices)
-    creators = list(dict.fromkeys(item["creator"] for item in (*first, *second) if item["creator"]))
+    sides = [list(dict.fromkeys(item["creator"] for item in side if item["creator"])) for side in (first, second)]
+    creators = list(dict.fromkeys(creator for side in sides for creator in side[:_CREATORS]))
     fields = {
         "topic_words": "、".join(chosen),
         "first_count": len(first),
@@ -261,7 +265,7 @@ def _texts(
         "second_title": _short(second[0]["title"]),
         "lowest": _price(min(prices)) if priced else "",
         "highest": _price(max(prices)) if priced else "",
-        "creators": "、".join(creators[:4]),
+        "creators": "、".join(creators),
     }
     blurbs = wording.blurbs if priced else wording.without_price
     return wording.title.format(**fields), "\n".join(blurb.format(**fields) for blurb in blurbs)

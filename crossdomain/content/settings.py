@@ -62,7 +62,7 @@ class ContentSettings:
     topic_weight: float = 0.3
     neighbours: int = 20
     min_similarity: float = 0.02
-    theta: float = 0.35
+    theta: float = 0.25
     bundle_items: int = 5
     seed: int = 7
 

@@ -19,7 +19,7 @@ from crossdomain.columns import DS
 from crossdomain.errors import CrossdomainError, InputError
 from crossdomain.ingest.feeds import Feed
 from crossdomain.ingest.landing import Delivery, find_deliveries
-from crossdomain.ingest.parsing import cleaned_text, parsed
+from crossdomain.ingest.parsing import cleaned_text, read_columns, text_of, value_of
 from crossdomain.ingest.readers import FileReport, create_landing, read_file
 from crossdomain.settings import Settings
 from crossdomain.storage.engine import identifier, literal
@@ -173,31 +173,32 @@ def placed_rows(delivery: Delivery, settings: Settings, landing: str) -> str:
             f"FROM {identifier(landing)}"
         )
     column = feed.table.column(feed.table.day)
-    text = cleaned_text(column.name)
-    value = parsed(feed, column, "_text")
+    text, value = identifier(text_of(column)), identifier(value_of(column))
     instant = f"timezone({literal(settings.tz)}, CAST({value} AS TIMESTAMP))" if column.kind == "day" else value
     local_day = f"CAST(timezone({literal(settings.tz)}, _at) AS DATE)"
     too_late = "false" if delivery.history else f"{local_day} < DATE {day} - {feed.late_days}"
     first_day = f"DATE {literal(settings.start.isoformat())}" if settings.start else local_day
+    read = read_columns(feed, [column], f"SELECT * FROM {identifier(landing)}")  # noqa: S608 - quoted
     return f"""
-        WITH texts AS (SELECT *, {text} AS _text FROM {identifier(landing)}),
-        instants AS (SELECT *, {instant} AS _at FROM texts),
+        WITH instants AS (SELECT *, {instant} AS _at FROM ({read})),
         judged AS (
-            SELECT * REPLACE (
-                coalesce(_reason, CASE
-                    WHEN _text IS NULL THEN 'missing_{column.name}'
+            SELECT *,
+                CASE
+                    WHEN _reason IS NOT NULL THEN _reason
+                    WHEN {text} IS NULL THEN 'missing_{column.name}'
                     WHEN _at IS NULL THEN 'unparseable_{column.name}'
                     WHEN _at >= {latest} THEN 'too_early'
                     WHEN {too_late} THEN 'too_late'
-                END) AS _reason,
-                coalesce(_column, CASE WHEN _reason IS NULL THEN '{column.name}' END) AS _column
-            )
+                END AS judgement
             FROM instants
         )
         SELECT
-            * EXCLUDE (_text) REPLACE (if(_reason IS NULL, NULL, _column) AS _column),
+            * REPLACE (
+                judgement AS _reason,
+                CASE WHEN _reason IS NULL AND judgement IS NOT NULL THEN '{column.name}' END AS _column
+            ),
             {latest} AS _until,
-            CASE WHEN _reason IS NULL THEN greatest({local_day}, {first_day}) ELSE {own_day} END AS ds
+            CASE WHEN judgement IS NULL THEN greatest({local_day}, {first_day}) ELSE {own_day} END AS ds
         FROM judged
     """  # noqa: S608 - identifiers and literals quoted
 

@@ -17,7 +17,7 @@ import duckdb
 from crossdomain.errors import CrossdomainError, InputError
 from crossdomain.ingest.canonical import CanonicalColumn, CanonicalTable
 from crossdomain.ingest.feeds import Feed
-from crossdomain.ingest.parsing import SQL_TYPES, cleaned_text, parsed
+from crossdomain.ingest.parsing import NUMBER_KINDS, SQL_TYPES, TEXT_KINDS, read_columns, text_of, value_of
 from crossdomain.ingest.pseudonyms import define_contact_forms, map_accounts, map_contacts
 from crossdomain.settings import Settings
 from crossdomain.sql import query
@@ -41,8 +41,6 @@ VOCABULARY: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Words that a row may use; another one is quarantined as ``unknown_<column>``."""
 
-_TEXT_KINDS = ("text", "rich_text", "word")
-_NUMBER_KINDS = ("money", "integer", "number")
 _COLUMN_OF_REASON = "^(?:missing|unparseable|negative|future|unknown)_(.+)$"
 
 
@@ -145,44 +143,44 @@ def _parsed_rows(
 
 def _parsed_feed(feed: Feed, settings: Settings) -> str:
     table = feed.table
-    names = [identifier(name) for name in table.column_names]
-    texts = ", ".join(f"{cleaned_text(name)} AS {identifier('text ' + name)}" for name in table.column_names)
-    values = ", ".join(f"{_value(feed, column, settings)} AS {identifier(column.name)}" for column in table.columns)
+    raw = ", ".join(identifier(name) for name in table.column_names)
+    read = read_columns(
+        feed,
+        table.columns,
+        f"SELECT *, hash({raw}) AS _record FROM raw.{identifier(table.name)} WHERE feed = {literal(feed.name)}",  # noqa: S608
+    )
+    values = ", ".join(f"{_value(table, column, settings)} AS {identifier(column.name)}" for column in table.columns)
     rules = " ".join(rule for column in table.columns for rule in _rules(feed, column))
     return f"""
-        (WITH texts AS (
-            SELECT feed, delivered_ds, _file, _line, _version, _reason, _column, _at, _until,
-                hash({", ".join(names)}) AS _record, {texts}
-            FROM raw.{identifier(table.name)} WHERE feed = {literal(feed.name)}
-        ),
-        read AS (SELECT *, {values} FROM texts)
-        SELECT {", ".join(names)},
+        (SELECT {values},
             CASE WHEN _reason IS NOT NULL THEN _reason {rules} END AS reason,
             feed, delivered_ds,
             {"true" if feed.kind == "snapshot" else "false"} AS snapshot,
             {"true" if feed.consent_assumed else "false"} AS consent_assumed,
             {{'file': _file, 'line': _line, 'named': _column, 'version': _version, 'record': _record}} AS source
-        FROM read)
+        FROM ({read}))
     """  # noqa: S608 - identifiers and literals quoted
 
 
-def _value(feed: Feed, column: CanonicalColumn, settings: Settings) -> str:
-    if column.name == feed.table.day:  # was parsed when the row was placed in its day
+def _value(table: CanonicalTable, column: CanonicalColumn, settings: Settings) -> str:
+    if column.name == table.day:  # was parsed when the row was placed in its day
         return "_at" if column.kind == "time" else f"CAST(timezone({literal(settings.tz)}, _at) AS DATE)"
-    return parsed(feed, column, identifier("text " + column.name))
+    return identifier(value_of(column))
 
 
 def _rules(feed: Feed, column: CanonicalColumn) -> list[str]:
     """What may be wrong with one value, in order."""
-    text, value = identifier("text " + column.name), identifier(column.name)
+    text, value = identifier(text_of(column)), identifier(value_of(column))
     rules = []
     if feed.requires(column.name):
         rules.append(f"WHEN {text} IS NULL THEN 'missing_{column.name}'")
-    if column.kind not in _TEXT_KINDS:
+    if column.name == feed.table.day:  # a row without a usable time has its reason already
+        return rules
+    if column.kind not in TEXT_KINDS:
         rules.append(f"WHEN {text} IS NOT NULL AND {value} IS NULL THEN 'unparseable_{column.name}'")
-    if column.kind in _NUMBER_KINDS and not column.signed:
+    if column.kind in NUMBER_KINDS and not column.signed:
         rules.append(f"WHEN {value} < 0 THEN 'negative_{column.name}'")
-    if column.kind == "time" and column.name != feed.table.day:
+    if column.kind == "time":
         rules.append(f"WHEN {value} >= _until THEN 'future_{column.name}'")
     if column.name == "domain":
         rules.append(f"WHEN NOT list_contains(getvariable('domains'), {value}) THEN 'unknown_domain'")

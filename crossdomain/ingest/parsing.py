@@ -7,6 +7,7 @@ quarantined with its reason.
 from __future__ import annotations
 
 import string
+from collections.abc import Sequence
 
 from crossdomain.ingest.canonical import CanonicalColumn, ColumnKind
 from crossdomain.ingest.feeds import EPOCHS, Feed, SourceColumn
@@ -26,6 +27,9 @@ SQL_TYPES: dict[ColumnKind, str] = {
 }
 """DuckDB type of each kind of column."""
 
+NUMBER_KINDS = ("money", "integer", "number")
+TEXT_KINDS = ("text", "rich_text", "word")
+
 _BLANK = " \t\r\n\v\f\u00a0\u3000\ufeff\u200b"
 _FULL_WIDTH = "".join(chr(code + 0xFEE0) for code in range(0x21, 0x7F))
 _HALF_WIDTH = "".join(chr(code) for code in range(0x21, 0x7F))
@@ -38,6 +42,44 @@ _TRUE = ("true", "t", "1", "yes", "y", "是")
 _FALSE = ("false", "f", "0", "no", "n", "否")
 
 
+def read_columns(feed: Feed, columns: Sequence[CanonicalColumn], relation: str) -> str:
+    """SQL that adds to each row of a relation, for every column ``c``, its ``text c`` and its ``value c``.
+
+    The text is the raw value without white space, byte order marks and zero-width spaces at its ends, null if
+    nothing is left. The value is typed, and null where the text is null or cannot be read. The steps are
+    nested queries, so that each is computed once.
+
+    Args:
+        feed: Says how the source writes the columns.
+        columns: Columns of the feed's table.
+        relation: SQL of rows with the raw columns.
+    """
+    steps = (
+        {text_of(column): cleaned_text(column.name) for column in columns},
+        {f"half {column.name}": _half_width(identifier(text_of(column))) for column in columns if _is_coded(column)},
+        {
+            f"plain {column.name}": _plain_number(feed.source(column.name), identifier(f"half {column.name}"))
+            for column in columns
+            if column.kind in NUMBER_KINDS
+        },
+        {value_of(column): _value(feed, column) for column in columns},
+    )
+    for step in steps:
+        added = "".join(f", {expression} AS {identifier(name)}" for name, expression in step.items())
+        relation = f"SELECT *{added} FROM ({relation})"  # noqa: S608 - identifiers and literals quoted
+    return relation
+
+
+def text_of(column: CanonicalColumn) -> str:
+    """Name of a column's text in the rows of ``read_columns``."""
+    return f"text {column.name}"
+
+
+def value_of(column: CanonicalColumn) -> str:
+    """Name of a column's typed value in the rows of ``read_columns``."""
+    return f"value {column.name}"
+
+
 def cleaned_text(column: str) -> str:
     """A raw value without white space, byte order marks and zero-width spaces at its ends; null if nothing is left."""
     value, blank = identifier(column), tuple(map(ord, _BLANK))
@@ -48,15 +90,14 @@ def cleaned_text(column: str) -> str:
     )
 
 
-def parsed(feed: Feed, column: CanonicalColumn, text: str) -> str:
-    """The typed value of a canonical column, null where it is absent or cannot be read.
+def _is_coded(column: CanonicalColumn) -> bool:
+    """Whether full-width characters mean the same as half-width ones."""
+    return column.kind in (*NUMBER_KINDS, "time", "day")
 
-    Args:
-        feed: Says how the source writes it.
-        column: The column.
-        text: SQL of its cleaned text.
-    """
-    source = feed.source(column.name)
+
+def _value(feed: Feed, column: CanonicalColumn) -> str:
+    source, text = feed.source(column.name), identifier(text_of(column))
+    half, plain = identifier(f"half {column.name}"), identifier(f"plain {column.name}")
     match column.kind:
         case "text":
             return text
@@ -65,23 +106,17 @@ def parsed(feed: Feed, column: CanonicalColumn, text: str) -> str:
         case "word":
             return f"lower({text})"
         case "time":
-            return _instant(source, feed.timezone, _half_width(text))
+            return _instant(source, feed.timezone, half)
         case "day":
-            return _day(source, _half_width(text))
+            return _day(source, half)
         case "money":
-            return _money(source, _number_text(source, text))
+            return _money(source, plain)
         case "integer":
-            number = _number_text(source, text)
-            return (
-                f"CASE WHEN regexp_full_match({number}, '[-+]?\\d+(\\.0+)?') "
-                f"THEN TRY_CAST(split_part({number}, '.', 1) AS BIGINT) END"
-            )
+            whole = f"TRY_CAST(split_part({plain}, '.', 1) AS BIGINT)"
+            return f"CASE WHEN regexp_full_match({plain}, '[-+]?\\d+(\\.0+)?') THEN {whole} END"
         case "number":
-            number = _number_text(source, text)
-            return (
-                f"CASE WHEN regexp_full_match({number}, '[-+]?\\d+(\\.\\d+)?([eE][-+]?\\d+)?') "
-                f"THEN TRY_CAST({number} AS DOUBLE) END"
-            )
+            written = "[-+]?\\d+(\\.\\d+)?([eE][-+]?\\d+)?"
+            return f"CASE WHEN regexp_full_match({plain}, '{written}') THEN TRY_CAST({plain} AS DOUBLE) END"
         case "boolean":
             return f"CASE WHEN lower({text}) IN {_TRUE} THEN true WHEN lower({text}) IN {_FALSE} THEN false END"
         case "tags":
@@ -132,8 +167,9 @@ def _finite(value: str) -> str:
     return f"CASE WHEN isfinite({value}) THEN {value} END"
 
 
-def _number_text(source: SourceColumn, text: str) -> str:
-    number = _half_width(text)
+def _plain_number(source: SourceColumn, half: str) -> str:
+    """A number's text without what the feed strips and without separators between thousands."""
+    number = half
     for part in source.strip:
         number = f"trim(regexp_replace({number}, {literal(f'^({_escaped(part)})|({_escaped(part)})$')}, '', 'g'))"
     grouped = f"contains({number}, ',') AND regexp_full_match({number}, '{_THOUSANDS}')"

@@ -14,7 +14,7 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -151,16 +151,19 @@ def _solve(item_factors: Factors, confidence: sp.csr_matrix, regularization: flo
     return solved
 
 
-def explain(item_factors: Factors, confidence: sp.csr_matrix, regularization: float, recommended: Ints) -> Ints:
+def explain(
+    item_factors: Factors, confidence: sp.csr_matrix, items: Items, regularization: float, recommended: Ints
+) -> Ints:
     """For each recommended item the one item of the person's history that adds most to its score.
 
     The score of item i for a person is the sum over the history of ``c_j * y_i' W y_j`` with
-    ``W = (Y'Y + Y_h' (C - I) Y_h + ridge * I)^-1`` (section 5 of the paper); the greatest term wins, ties go
-    to the earlier item.
+    ``W = (Y'Y + Y_h' (C - I) Y_h + ridge * I)^-1`` (section 5 of the paper), Y'Y over the domains that the
+    person is known in, as in ``fold_in``; the greatest term wins, ties go to the earlier item.
 
     Args:
         item_factors: Items × factors.
         confidence: People × items, sorted indices.
+        items: The columns.
         regularization: Ridge of the model.
         recommended: People × k item positions; -1 for none.
 
@@ -168,20 +171,12 @@ def explain(item_factors: Factors, confidence: sp.csr_matrix, regularization: fl
         People × k item positions; -1 where nothing was recommended or nothing adds to the score.
     """
     out = np.full(recommended.shape, -1, dtype=np.int64)
-    lengths = np.diff(confidence.indptr)
-    factors = item_factors.shape[1]
-    order = np.argsort(lengths, kind="stable")
-    order = order[lengths[order] > 0]
+    ridge = regularization * np.eye(item_factors.shape[1], dtype=np.float32)
     with threadpool_limits(limits=1, user_api="blas"):
-        gram = item_factors.T @ item_factors + regularization * np.eye(factors, dtype=np.float32)
-        start = 0
-        while start < len(order):
-            # People of like history lengths share a block; its cells are bounded.
-            most = lengths[order[min(len(order) - 1, start + _EXPLAIN_CELLS // (factors * factors))]]
-            size = max(1, _EXPLAIN_CELLS // (factors * max(factors, int(most))))
-            people = order[start : start + size]
-            out[people] = _explain_block(item_factors, gram, confidence, people, recommended[people])
-            start += size
+        for people, span in known_spans(confidence, items):
+            gram = item_factors[span].T @ item_factors[span] + ridge
+            for block in _even_blocks(people, np.diff(confidence.indptr), item_factors.shape[1]):
+                out[block] = _explain_block(item_factors, gram, confidence, block, recommended[block])
     return out
 
 
@@ -236,6 +231,17 @@ def _item_factors(compact: sp.csr_matrix, settings: RecommendSettings) -> Factor
         model = AlternatingLeastSquares(**options, num_threads=settings.threads)
         model.fit(compact, show_progress=False)
         return np.asarray(model.item_factors, dtype=np.float32)
+
+
+def _even_blocks(people: Ints, lengths: Ints, factors: int) -> Iterator[Ints]:
+    """People in blocks of like history length, so that padding is small and the cells of a block bounded."""
+    order = people[np.argsort(lengths[people], kind="stable")]
+    start = 0
+    while start < len(order):
+        longest = lengths[order[min(len(order) - 1, start + _EXPLAIN_CELLS // factors**2)]]
+        size = max(1, _EXPLAIN_CELLS // (factors * max(factors, int(longest))))
+        yield order[start : start + size]
+        start += size
 
 
 def _explain_block(

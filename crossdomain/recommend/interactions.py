@@ -37,10 +37,10 @@ def pairs_sql(settings: RecommendSettings) -> str:
 
     Parameters to bind: ``first`` and ``last`` (business days, both included; ages count back from
     ``last``) and ``tz``, the business time zone: an event counts on the day of its time, since the opening
-    partition holds all history. Columns: account, domain, item_id, weight (decayed sum; DECIMAL, so that the sum does not
-    depend on the order of the rows), last_age (days since the last positive event, null without one), owned
-    (bought and not given back since), rejected. A rejection takes back evidence of the same instant or
-    before; only accounts in ``derived.people`` count.
+    partition holds all history. Columns: account, domain, item_id, weight (decayed sum; DECIMAL, so that the
+    sum does not depend on the order of the rows), last_age (days since the last positive event, null without
+    one), owned (bought and not given back since), rejected. A rejection takes back evidence of the same
+    instant or before; only accounts in ``derived.people`` count.
     """
     weights = " ".join(f"WHEN '{name}' THEN {weight!r}" for name, weight in sorted(EVENT_WEIGHTS.items()))
     lowest = RATING_WEIGHTS[-1][1]

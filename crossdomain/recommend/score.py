@@ -132,11 +132,11 @@ def _personal(
     for start in range(0, len(persons), PEOPLE_BLOCK):
         block = persons[start : start + PEOPLE_BLOCK]
         evidence = audience.evidence[block]
-        vectors = fold_in(fold, evidence, model.regularization, threads=settings.threads)
+        vectors = fold_in(fold, evidence, audience.items, model.regularization, threads=settings.threads)
         excluded = audience.unwanted[block][:, candidates].tocsr()
         for ranked in rank_blocks(vectors, item_factors, excluded, settings.top_k, threads=settings.threads):
             chosen = np.where(ranked.item >= 0, candidates[np.maximum(ranked.item, 0)], -1)
-            because = explain(fold, evidence[ranked.rows], model.regularization, chosen)
+            because = explain(fold, evidence[ranked.rows], audience.items, model.regularization, chosen)
             row, place = np.nonzero(chosen >= 0)
             yield encoder.batch(
                 _Rows(

@@ -41,7 +41,8 @@ class RecommendSettings:
         pair_cap: Greatest summed weight of one account and item.
         max_items: Items of one account that count, the heaviest first: bounds bots and bulk buyers.
         alpha: Confidence of a pair is ``1 + alpha * weight``.
-        factors: Length of the latent vectors.
+        factors: Length of the latent vectors. Short vectors and a strong ridge make the domains share their
+            directions; long ones learn each domain by itself and fail people known on one side only.
         regularization: Ridge of the least squares, the same for people and items.
         popularity_power: Scores are multiplied by decayed popularity to this power; 0 for none.
         iterations: Sweeps of alternating least squares.
@@ -63,9 +64,9 @@ class RecommendSettings:
     popularity_half_life_days: float = 7.0
     pair_cap: float = 3.0
     max_items: int = 500
-    alpha: float = 40.0
-    factors: int = 64
-    regularization: float = 1.0
+    alpha: float = 5.0
+    factors: int = 16
+    regularization: float = 10.0
     popularity_power: float = 0.75
     iterations: int = 10
     test_days: int = 7

@@ -52,6 +52,10 @@ function decimal(value, digits = 4) {
   return value === null || value === undefined ? "–" : value.toLocaleString(language, { maximumSignificantDigits: digits });
 }
 
+function probability(value) {
+  return typeof value === "number" && value < 0.0001 ? "< 0.0001" : decimal(value, 2);
+}
+
 function moment(text, timeZone) {
   return new Date(text).toLocaleString(language === "zh" ? "zh-CN" : "en-GB", {
     timeZone, dateStyle: "short", timeStyle: "short",
@@ -180,13 +184,13 @@ function experimentRow(row) {
   const measured = row.estimate !== null && row.low !== null && row.high !== null;
   const share = `${decimal(100 * (1 - row.alpha))} %`;
   const metric = row.is_primary ? `${row.metric} (${word("main_metric")})` : row.metric;
-  const interval = measured ? `${word("interval", { share })}: ${decimal(row.low)} … ${decimal(row.high)}` : word(row.verdict);
+  const interval = measured ? `${decimal(row.low)} … ${decimal(row.high)} (${share})` : word(row.verdict);
   const shape = measured ? intervalBar(row, Math.max(Math.abs(row.low), Math.abs(row.high)) || 1) : "";
   return [
     textCell(row.experiment_id), textCell(metric), textCell(row.variant),
     numberCell(decimal(row.mean_control)), numberCell(decimal(row.mean)), numberCell(decimal(row.estimate)),
-    textCell(interval), element("td", {}, [shape]),
-    numberCell(decimal(row.p, 2)), numberCell(`${count(row.n)} / ${count(row.n_control)}`),
+    numberCell(interval), element("td", {}, [shape]),
+    numberCell(probability(row.p)), numberCell(`${count(row.n)} / ${count(row.n_control)}`),
   ];
 }
 
@@ -209,7 +213,7 @@ function drawExperiments(results, checks) {
     return;
   }
   const headings = ["experiment", "metric", "variant", "control", "treated", "difference"].map((name) => word(name));
-  headings.push(word("interval", { share: "" }).trim(), word("shape"), word("p_value"), word("units"));
+  headings.push(word("interval"), word("shape"), word("p_value"), word("units"));
   const ordered = [...results.rows].sort((one, other) =>
     one.experiment_id.localeCompare(other.experiment_id) || Number(other.is_primary) - Number(one.is_primary));
   replace(

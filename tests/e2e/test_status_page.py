@@ -114,9 +114,11 @@ def test_nothing_else_is_served(session: AirflowSession, path: str) -> None:
 def test_page_shows_the_days_of_the_lake(session: AirflowSession, tmp_path: Path) -> None:
     from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=60_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
         page = browser.new_page(viewport={"width": 1440, "height": 1000}, locale="en-GB")
+        page.set_default_timeout(60_000)
         problems: list[str] = []
         page.on("pageerror", lambda error: problems.append(str(error)))
         user, password = session.login
@@ -137,7 +139,7 @@ def test_page_shows_the_days_of_the_lake(session: AirflowSession, tmp_path: Path
         expect(status.locator("#gate")).to_contain_text("2026-01-06 refused")
         expect(status.locator("#gate")).to_contain_text(HOSTILE)
         expect(status.locator("#champions")).to_contain_text("als-0123")
-        expect(status.locator("#experiments")).to_contain_text("95 % interval: 0.008 … 0.034")
+        expect(status.locator("#experiments")).to_contain_text("0.008 … 0.034 (95 %)")
         expect(status.locator("#experiments svg.bar")).to_have_count(1)
         status.locator("#language").click()
         expect(status.locator("#gate")).to_contain_text("2026-01-06 被拒绝")

@@ -71,8 +71,9 @@ def test_a_correction_in_a_later_delivery_wins(world: World) -> None:
 
 
 def test_people_are_pseudonymous_and_contacts_are_keyed_hashes(world: World) -> None:
-    rows = "id,since,phone,mail,name\nu1,2025-01-01,+86 138-1234-5678,A@Example.com,王小明\nu2,2025-01-01,13812345678,,李\n"
-    world.deliver(world.feed(base=USERS), "a.csv", rows)
+    header = "id,since,phone,mail,name\n"
+    rows = "u1,2025-01-01,+86 138-1234-5678,A@Example.com,王小明\nu2,2025-01-01,13812345678,,李\n"
+    world.deliver(world.feed(base=USERS), "a.csv", header + rows)
     world.run("ingest")
     world.run("clean")
     keys = load_keys(world.home)
@@ -89,9 +90,8 @@ def test_people_are_pseudonymous_and_contacts_are_keyed_hashes(world: World) -> 
 
 
 def test_erased_people_do_not_come_back_with_a_rebuild(world: World) -> None:
-    world.deliver(
-        world.feed(), "a.csv", EVENTS_HEADER + "e1,u1,i,view,2026-01-05 10:00:00,\ne2,u2,i,view,2026-01-05 10:00:00,\n"
-    )
+    rows = "e1,u1,i,view,2026-01-05 10:00:00,\ne2,u2,i,view,2026-01-05 10:00:00,\n"
+    world.deliver(world.feed(), "a.csv", EVENTS_HEADER + rows)
     world.run("ingest")
     world.run("clean")
     assert world.classes() == {"clean": 2}

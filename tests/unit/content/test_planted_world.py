@@ -1,0 +1,86 @@
+"""The demo world's planted topics and its items that belong together are found."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from scipy.optimize import linear_sum_assignment
+
+from crossdomain.content.bundles import cross_pairs, find_bundles
+from crossdomain.content.documents import TEXT_COLUMNS, TOKEN_SCHEMA, TermMatrix, term_matrix, tokenise
+from crossdomain.content.settings import ContentSettings
+from crossdomain.content.similarity import similar_items
+from crossdomain.content.topics import item_topics
+from crossdomain.content.training import train_topics
+from crossdomain.demo.catalogue import build_catalogues
+from crossdomain.demo.clock import Calendar
+from crossdomain.demo.topics import shared_topics, topics_of
+from crossdomain.settings import Settings
+from crossdomain.text.tokens import make_tokenizer, read_stop_words, read_user_words
+
+SETTINGS = ContentSettings()
+DOMAINS = Settings().domains
+
+
+def world(items: int, seed: int) -> tuple[TermMatrix, np.ndarray]:
+    """Words of a demo world's items with the shipped word lists, and the planted topic of each."""
+    rows, truth = [], {}
+    for domain, found in build_catalogues(items=items, calendar=Calendar(date(2026, 1, 5), 5, 60), seed=seed).items():
+        for place, item in enumerate(found.ids.to_pylist()):
+            texts = (found.title[place], found.tags[place].split("、"), found.description[place], found.text[place])
+            keys = {"domain": domain, "item_id": item, "content_hash": f"{domain}/{item}"}
+            rows.append({**keys, **dict(zip(TEXT_COLUMNS, texts, strict=True))})
+            truth[domain, item] = topics_of(domain)[found.topic[place]]
+    folder = Settings().include / "text"
+    tokenizer = make_tokenizer(
+        user_words=read_user_words(folder / "user_dictionary.txt"),
+        stop_words=read_stop_words(folder / "stop_words.txt"),
+    )
+    terms = term_matrix(tokenise(pa.Table.from_pylist(rows), TOKEN_SCHEMA.empty_table(), tokenizer).items)
+    return terms, np.array([truth[key] for key in zip(terms.domains, terms.item_ids, strict=True)])
+
+
+def matched(weights: np.ndarray, truth: np.ndarray) -> float:
+    """Share of items whose strongest topic is the planted one, under the best one-to-one matching."""
+    table = np.zeros((weights.shape[1], truth.max() + 1))
+    np.add.at(table, (weights.argmax(axis=1), truth), 1)
+    return float(table[linear_sum_assignment(-table)].sum() / len(truth))
+
+
+def found_topics(terms: TermMatrix) -> np.ndarray:
+    model = train_topics(terms, SETTINGS)
+    assert model is not None
+    return item_topics(model, terms)
+
+
+def test_planted_topics_and_bundles_are_found() -> None:
+    terms, truth = world(1200, 1)
+    weights = found_topics(terms)
+    assert matched(weights, truth) >= 0.8
+
+    on_sale = np.ones(len(truth), dtype=bool)
+    similar = similar_items(terms, weights, on_sale=on_sale, domains=DOMAINS, settings=SETTINGS)
+    sides = [set(terms.item_ids[terms.rows_of(domain)]) for domain in DOMAINS]
+    pairs = cross_pairs(similar, domains=DOMAINS, on_sale=(sides[0], sides[1]))
+    bundles = find_bundles(pairs, theta=SETTINGS.theta, most=SETTINGS.bundle_items)
+    topic = dict(zip(zip(terms.domains, terms.item_ids, strict=True), truth, strict=True))
+    members = [
+        {(domain, item) for domain, side in zip(DOMAINS, (b.first, b.second), strict=True) for item in side}
+        for b in bundles
+    ]
+    pure = [len({topic[item] for item in bundle}) == 1 for bundle in members]
+    assert np.mean(pure) >= 0.95
+    wanted = {item for item, number in topic.items() if number in shared_topics()}
+    named = set().union(*members)
+    assert len(named & wanted) >= 0.8 * len(wanted)
+    assert len(named & wanted) >= 0.8 * len(named)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(1, 21))
+def test_planted_topics_are_found_in_many_worlds(seed: int) -> None:
+    terms, truth = world(2000 if seed % 2 else 800, seed)
+    assert matched(found_topics(terms), truth) >= 0.8

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import implicit.gpu
+import numpy as np
+import pyarrow as pa
+import pytest
+import scipy.sparse as sp
+from implicit.cpu.als import AlternatingLeastSquares
+
+from crossdomain.errors import InputError
+from crossdomain.recommend.als import device_note, explain, fit, fold_in, from_files, to_files
+from crossdomain.recommend.interactions import Items, taste
+from crossdomain.recommend.settings import RecommendSettings
+from tests.unit.recommend.world import DOMAINS, blocks_world, connect, read
+
+SETTINGS = RecommendSettings(factors=4, regularization=0.5, alpha=5, iterations=15, half_life_days=0)
+
+
+@pytest.fixture(scope="module")
+def blocks():
+    events, accounts = blocks_world()
+    pairs, people, items = read(connect(events, accounts), SETTINGS)
+    return taste(pairs, people, items, SETTINGS), people, items
+
+
+def random_world(seed=3):
+    rng = np.random.default_rng(seed)
+    items = Items(DOMAINS, np.repeat([0, 1], 15), pa.array([f"i{i:02d}" for i in range(30)]), np.ones(30, dtype=bool))
+    confidence = sp.random(40, 30, density=0.3, format="csr", random_state=seed, dtype=np.float32)
+    confidence.data = 1 + 9 * confidence.data
+    confidence.sort_indices()
+    return confidence, items, rng.standard_normal((30, 5)).astype(np.float32)
+
+
+def test_each_blocks_people_get_their_blocks_items_on_both_sides(blocks):
+    confidence, people, items = blocks
+    model = fit(confidence, items, SETTINGS)
+    factors, known = model.aligned(items)
+    assert known.all()
+    persons = confidence[: len(people.person)]
+    scores = fold_in(factors, persons, items, SETTINGS.regularization) @ factors.T
+    parity = np.array([int(name[1:]) % 2 for name in items.item_id.to_pylist()])
+    for person, name in enumerate(people.person.to_pylist()):
+        own = parity == int(name[1:4]) % 2
+        for domain in (0, 1):
+            side = items.domain == domain
+            assert scores[person][own & side].min() > scores[person][~own & side].max()
+
+
+def test_the_same_as_raw_implicit(blocks):
+    confidence, people, items = blocks
+    rows = confidence[: len(people.person)]
+    raw = AlternatingLeastSquares(
+        factors=4, regularization=0.5, alpha=1.0, iterations=15, random_state=SETTINGS.seed, num_threads=1
+    )
+    raw.fit(rows, show_progress=False)
+    model = fit(confidence, items, SETTINGS)
+    np.testing.assert_array_equal(model.factors, raw.item_factors)
+    two_sided = np.flatnonzero([name[3:4] == b"b" for name in people.person.to_pylist()])
+    ours = fold_in(model.factors, rows[two_sided], items, 0.5)
+    np.testing.assert_allclose(ours, raw.recalculate_user(two_sided, rows[two_sided]), rtol=1e-5)
+
+
+def test_who_never_entered_a_domain_did_not_turn_its_items_down():
+    confidence, items, factors = random_world()
+    one_sided = sp.hstack([confidence[:, :15], sp.csr_matrix((40, 15), dtype=np.float32)]).tocsr()
+    folded = fold_in(factors, one_sided, items, 0.7)
+    for person in range(40):
+        weight = one_sided[person].toarray()[0, :15]
+        here = factors[:15].astype(np.float64)
+        system = here.T @ np.diag(np.where(weight > 0, weight, 1)) @ here + 0.7 * np.eye(5)
+        expected = np.linalg.solve(system, here.T @ weight) if weight.any() else np.zeros(5)
+        np.testing.assert_allclose(folded[person], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_explanations_are_implicits_own():
+    confidence, items, factors = random_world()
+    raw = AlternatingLeastSquares(factors=5, regularization=0.7, alpha=1.0, num_threads=1)
+    raw.item_factors = factors
+    recommended = np.argsort(-(fold_in(factors, confidence, items, 0.7) @ factors.T), axis=1)[:, :3]
+    reasons = explain(factors, confidence, items, 0.7, recommended)
+    sides = [np.diff(confidence[:, items.span(domain)].indptr) > 0 for domain in (0, 1)]
+    compared = 0
+    for person in np.flatnonzero(sides[0] & sides[1]):
+        for place in range(3):
+            _, top, _ = raw.explain(int(person), confidence, int(recommended[person, place]), N=1)
+            if top[0][1] > 0:
+                assert reasons[person, place] == top[0][0]
+                compared += 1
+    assert compared > 50
+
+
+def test_no_reason_for_nothing():
+    confidence, items, factors = random_world()
+    assert (explain(factors, confidence, items, 0.7, np.full((40, 2), -1)) == -1).all()
+    nobody = sp.csr_matrix((1, 30), dtype=np.float32)
+    assert (explain(factors, nobody, items, 0.7, np.array([[1, 2]])) == -1).all()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_training_again_gives_the_same_bytes(blocks, threads):
+    confidence, _, items = blocks
+    first = to_files("model", fit(confidence, items, replace(SETTINGS, threads=1)))
+    assert first == to_files("model", fit(confidence, items, replace(SETTINGS, threads=threads)))
+
+
+def test_files_hold_the_model_and_no_person(blocks):
+    confidence, people, items = blocks
+    files = to_files("model", fit(confidence, items, SETTINGS))
+    back = from_files("model", files)
+    np.testing.assert_array_equal(back.factors, fit(confidence, items, SETTINGS).factors)
+    assert back.item_id.to_pylist() == items.item_id.to_pylist()
+    assert from_files("twin", files) is None
+    assert not any(key in content for key in people.person.to_pylist() for content in files.values())
+
+
+def test_items_that_the_model_does_not_know_have_no_vector(blocks):
+    confidence, _, items = blocks
+    model = fit(confidence, items, SETTINGS)
+    later = Items(DOMAINS, np.array([0, 1]), pa.array(["k00", "new"]), np.ones(2, dtype=bool))
+    factors, known = model.aligned(later)
+    assert known.tolist() == [True, False]
+    assert factors[0].any()
+    assert not factors[1].any()
+
+
+def test_no_evidence_is_an_error(blocks):
+    _, _, items = blocks
+    with pytest.raises(InputError, match="no consented interaction"):
+        fit(sp.csr_matrix((5, len(items)), dtype=np.float32), items, SETTINGS)
+
+
+def test_gpu_without_a_gpu_says_so(monkeypatch):
+    monkeypatch.setattr(implicit.gpu, "HAS_CUDA", False)
+    note = device_note(replace(SETTINGS, device="gpu"))
+    assert note["device"] == "cpu"
+    assert "training on the CPU" in note["device_message"]
+    assert device_note(SETTINGS) == {"device": "cpu"}

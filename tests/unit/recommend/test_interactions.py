@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from crossdomain.errors import InputError
+from crossdomain.recommend.interactions import hide, met, not_wanted, taste
+from crossdomain.recommend.settings import RecommendSettings
+from tests.unit.recommend.world import connect, key, read
+
+PLAIN = RecommendSettings(half_life_days=0, alpha=10)
+ONE = [("a", "knowledge", "a", True, True)]
+
+
+def cells(matrix, items):
+    dense = matrix.toarray()
+    return {(r, items.item_id[c].as_py()): round(float(dense[r, c]), 6) for r, c in zip(*dense.nonzero(), strict=True)}
+
+
+def test_events_become_confidence():
+    events = [
+        ("a", "knowledge", "k1", "view", 3),
+        ("a", "knowledge", "k1", "purchase", 2),
+        ("a", "knowledge", "k2", "impression", 1),
+    ]
+    pairs, people, items = read(connect(events, ONE), PLAIN)
+    assert items.item_id.to_pylist() == ["k1"]  # an impression is no evidence
+    assert cells(taste(pairs, people, items, PLAIN), items) == {(0, "k1"): 1 + 10 * 1.2}
+    assert pairs.owned.tolist() == [True]
+    assert pairs.last_age.tolist() == [2]
+
+
+def test_weights_halve_with_age():
+    decayed = RecommendSettings(half_life_days=2, alpha=10)
+    pairs, people, items = read(connect([("a", "knowledge", "k1", "purchase", 4)], ONE), decayed)
+    assert cells(taste(pairs, people, items, decayed), items) == {(0, "k1"): 1 + 10 * 0.25}
+
+
+def test_evidence_however_old_stays_evidence():
+    decayed = RecommendSettings(half_life_days=1, alpha=10)
+    pairs, people, items = read(connect([("a", "knowledge", "k1", "purchase", 300)], ONE), decayed)
+    assert pairs.weight.tolist() == [0]
+    assert cells(taste(pairs, people, items, decayed), items) == {(0, "k1"): 1.0}
+
+
+def test_rejections_take_back_what_was_before_them():
+    events = [
+        ("a", "knowledge", "k1", "purchase", 5), ("a", "knowledge", "k1", "refund", 3),
+        ("a", "knowledge", "k2", "dislike", 5), ("a", "knowledge", "k2", "view", 3),
+    ]  # fmt: skip
+    pairs, people, items = read(connect(events, ONE), PLAIN)
+    assert cells(taste(pairs, people, items, PLAIN), items) == {(0, "k2"): 3.0}
+    assert pairs.owned.tolist() == [False, False]
+    assert cells(not_wanted(pairs, people, items), items) == {(0, "k1"): 1, (0, "k2"): 1}
+
+
+def test_without_cross_domain_consent_no_row_crosses_the_domains():
+    events = [("a", "knowledge", "k1", "view", 1), ("b", "beauty", "b1", "view", 1)]
+    linked = [("a", "knowledge", "a", True, True), ("b", "beauty", "a", True, True)]
+    unwilling = [("a", "knowledge", "a", True, True), ("b", "beauty", "a", True, False)]
+    for people_rows, longest in ((linked, 2), (unwilling, 1)):
+        pairs, people, items = read(connect(events, people_rows), PLAIN)
+        matrix = taste(pairs, people, items, PLAIN)
+        assert np.diff(matrix.indptr).max() == longest
+        assert matrix.nnz == 2
+    assert not people.may_personalise(0).any()
+
+
+def test_without_personalisation_nothing_is_learned_but_owned_items_stay_away():
+    events = [("a", "knowledge", "k1", "purchase", 1)]
+    pairs, people, items = read(connect(events, [("a", "knowledge", "a", False, True)]), PLAIN)
+    assert taste(pairs, people, items, PLAIN).nnz == 0
+    assert met(pairs, people, items).nnz == 0
+    assert not_wanted(pairs, people, items).nnz == 1
+
+
+def test_people_who_may_not_be_processed_leave_no_pair():
+    events = [("a", "knowledge", "k1", "view", 1), ("gone", "knowledge", "k2", "view", 1)]
+    pairs, _, items = read(connect(events, ONE), PLAIN)
+    assert len(pairs) == 1
+    assert items.item_id.to_pylist() == ["k1"]
+
+
+def test_bulk_buyers_are_capped():
+    events = [("a", "knowledge", f"k{i}", "purchase" if i >= 7 else "view", 1) for i in range(10)]
+    capped = RecommendSettings(half_life_days=0, max_items=3)
+    pairs, people, items = read(connect(events, ONE), capped)
+    assert {item for _, item in cells(taste(pairs, people, items, capped), items)} == {"k7", "k8", "k9"}
+
+
+def test_what_is_on_sale_comes_from_the_catalogue_where_there_is_one():
+    events = [
+        ("a", "knowledge", "k1", "view", 1),
+        ("a", "knowledge", "k2", "view", 1),
+        ("b", "beauty", "b1", "view", 1),
+    ]
+    people = [*ONE, ("b", "beauty", "b", True, True)]
+    catalogue = [("knowledge", "k0", "on"), ("knowledge", "k1", "off"), ("knowledge", "k3", None)]
+    _, _, items = read(connect(events, people, catalogue), PLAIN)
+    selling = dict(zip(items.item_id.to_pylist(), items.on_sale.tolist(), strict=True))
+    assert selling == {"k0": True, "k1": False, "k2": False, "k3": True, "b1": True}
+
+
+def test_keys_that_end_in_zero_bytes_stay_apart():
+    people = [("a", "knowledge", "a", True, True), ("a\0b", "beauty", "a\0b", True, True)]
+    _, read_people, _ = read(connect([("a", "knowledge", "k1", "view", 1)], people), PLAIN)
+    assert read_people.person.to_pylist() == [key("a"), key("a\0b")]
+
+
+def test_hide_takes_one_domain_of_some_rows():
+    events = [("a", "knowledge", "k1", "view", 1), ("b", "beauty", "b1", "view", 1)]
+    linked = [("a", "knowledge", "a", True, True), ("b", "beauty", "a", True, True)]
+    pairs, people, items = read(connect(events, linked), PLAIN)
+    matrix = taste(pairs, people, items, PLAIN)
+    assert cells(hide(matrix, items, np.array([0]), 1), items) == {(0, "k1"): 3.0}
+    assert hide(matrix, items, np.array([1]), 1).nnz == matrix.nnz
+
+
+def test_an_unknown_domain_is_named():
+    with pytest.raises(InputError, match="'music' is none of knowledge, beauty"):
+        read(connect([], [("a", "music", "a", True, True)]), PLAIN)
+
+
+def test_nobody_and_nothing():
+    pairs, people, items = read(connect([], []), PLAIN)
+    assert (len(pairs), len(people.person), len(items)) == (0, 0, 0)
+    assert taste(pairs, people, items, PLAIN).shape == (0, 0)

@@ -1,0 +1,196 @@
+"""Jobs ``train`` and ``score`` on small worlds, without a lake."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from crossdomain.jobs import score, train
+from crossdomain.recommend.champion import POPULAR
+from crossdomain.recommend.reasons import decode
+from tests.unit.recommend.world import DAY, blocks_world, connect, context, key
+
+CATALOGUE = [
+    *[("knowledge", f"k{i:02d}", "off" if i == 2 else "on") for i in range(8)],
+    *[("beauty", f"b{i:02d}", "off" if i == 3 else None) for i in range(8)],
+]
+
+
+@pytest.fixture(autouse=True)
+def _small_models(monkeypatch):
+    settings = {"FACTORS": "4", "REGULARIZATION": "0.5", "POPULARITY_POWER": "0", "ITERATIONS": "15", "TOP_K": "3"}
+    for name, value in settings.items():
+        monkeypatch.setenv(f"CROSSDOMAIN_RECOMMEND_{name}", value)
+
+
+@pytest.fixture
+def world():
+    """The two tastes, and: a buyer, two who withhold a consent, somebody without behaviour, a refund."""
+    events, accounts = blocks_world()
+    events += [
+        ("buyer", "knowledge", "k00", "view", 3), ("buyer_b", "beauty", "b00", "purchase", 2),
+        ("shy", "knowledge", "k01", "view", 3), ("apart", "knowledge", "k01", "view", 3),
+        ("back", "knowledge", "k00", "view", 3), ("back_b", "beauty", "b02", "purchase", 4),
+        ("back_b", "beauty", "b02", "refund", 1),
+    ]  # fmt: skip
+    accounts += [
+        ("buyer", "knowledge", "buyer", True, True), ("buyer_b", "beauty", "buyer", True, True),
+        ("shy", "knowledge", "shy", False, True), ("apart", "knowledge", "apart", True, False),
+        ("fresh", "knowledge", "fresh", True, True),
+        ("back", "knowledge", "back", True, True), ("back_b", "beauty", "back", True, True),
+    ]  # fmt: skip
+    return events, accounts
+
+
+def run(con, home):
+    ctx, written = context(con, home)
+    train.build(ctx)
+    con.register("champions_now", written["serving.champions"])
+    con.execute("CREATE OR REPLACE TABLE serving.champions AS FROM champions_now")
+    score.build(ctx)
+    return written
+
+
+def rows_of(written, person, target=None):
+    table = written["serving.recommendations"].to_pylist()
+    return [r for r in table if r["person"] == key(person) and target in (None, r["target_domain"])]
+
+
+def test_planted_tastes_are_found_in_both_directions_for_one_sided_people_too(world, tmp_path):
+    written = run(connect(*world, CATALOGUE), tmp_path)
+    champions = written["serving.champions"].to_pylist()
+    assert {row["model"] for row in champions} == {"als"}
+    own = [
+        int(row["item_id"][1:]) % 2 == int(row["person"][1:4]) % 2
+        for row in written["serving.recommendations"].to_pylist()
+        if row["person"].startswith(b"p") and row["rank"] == 1
+    ]
+    assert len(own) == 60 + 48
+    assert np.mean(own) == 1
+    metrics = {
+        (m["direction"], m["segment"], m["model"]): m["value"]
+        for m in written["serving.model_metrics"].to_pylist()
+        if m["metric"] == "ndcg@10"
+    }
+    for direction in ("knowledge>beauty", "beauty>knowledge"):
+        assert metrics[direction, "warm", "als"] > metrics[direction, "warm", "popularity"] + 0.1
+
+
+def test_invariants_of_the_rows(world, tmp_path):
+    rows = run(connect(*world, CATALOGUE), tmp_path)["serving.recommendations"].to_pylist()
+    lists = {}
+    for row in rows:
+        lists.setdefault((row["person"], row["target_domain"]), []).append(row)
+    for listed in lists.values():
+        assert [row["rank"] for row in listed] == list(range(1, len(listed) + 1))
+        order = [(-row["score"], row["item_id"]) for row in listed]
+        assert order == sorted(order)
+        assert len(listed) <= 3
+    assert not {"k02", "b03"} & {row["item_id"] for row in rows}  # off sale
+    assert {row["target_domain"] for row in rows if row["person"] == key("shy")} == {"beauty"}
+    assert {row["target_domain"] for row in rows if row["person"] == key("buyer")} == {"beauty", "knowledge"}
+
+
+def test_nobody_is_shown_what_they_own_or_gave_back(world, tmp_path):
+    written = run(connect(*world, CATALOGUE), tmp_path)
+    assert "b00" not in {row["item_id"] for row in rows_of(written, "buyer")}
+    assert "b02" not in {row["item_id"] for row in rows_of(written, "back")}
+
+
+def test_without_both_consents_only_what_is_popular(world, tmp_path):
+    written = run(connect(*world, CATALOGUE), tmp_path)
+    for person in ("shy", "apart"):
+        rows = rows_of(written, person)
+        assert rows
+        assert {(row["source"], row["model_version"]) for row in rows} == {("popular", POPULAR)}
+        assert {decode(row["reason"]).code for row in rows} == {"popular"}
+
+
+def test_people_whom_the_model_does_not_know_get_the_fallback(world, tmp_path):
+    rows = rows_of(run(connect(*world, CATALOGUE), tmp_path), "fresh")
+    assert [row["rank"] for row in rows] == [1, 2, 3]
+    assert {row["source"] for row in rows} == {"fallback"}
+
+
+def test_reasons_are_items_of_the_persons_own_history(world, tmp_path):
+    con = connect(*world, CATALOGUE)
+    written = run(con, tmp_path)
+    met = set(
+        con.sql(
+            "SELECT person, domain, item_id FROM clean.events JOIN derived.people USING (account, domain)"
+        ).fetchall()
+    )
+    personal = [row for row in written["serving.recommendations"].to_pylist() if row["source"] == "als"]
+    assert personal
+    for row in personal:
+        reason = decode(row["reason"])
+        assert reason.code == "because"
+        assert {(row["person"], *item) for item in reason.items} <= met
+
+
+def test_running_twice_gives_the_same_rows_and_versions(world, tmp_path):
+    first = run(connect(*world, CATALOGUE), tmp_path / "a")
+    events, accounts = world
+    shuffled = connect(events, accounts[::-1], CATALOGUE[::-1])
+    again = run(shuffled, tmp_path / "b")
+    for table in first:
+        assert first[table].to_pylist() == again[table].to_pylist()
+    files = [sorted(p.read_bytes() for p in (tmp_path / side).rglob("*") if p.is_file()) for side in "ab"]
+    assert files[0] == files[1]
+
+
+def test_without_a_catalogue_items_come_from_the_events(world, tmp_path):
+    written = run(connect(*world), tmp_path)
+    assert {row["item_id"][0] for row in written["serving.recommendations"].to_pylist()} == {"k", "b"}
+
+
+def test_nothing_known_at_all_starts_with_popularity(tmp_path):
+    people = [("a", "knowledge", "a", True, True)]
+    written = run(connect([], people, CATALOGUE), tmp_path)
+    assert {row["model"] for row in written["serving.champions"].to_pylist()} == {POPULAR}
+    assert written["serving.recommendations"].num_rows == 0
+
+
+def test_the_champion_of_yesterday_is_measured_on_todays_test_days(world, tmp_path, monkeypatch):
+    monkeypatch.setenv("CROSSDOMAIN_RECOMMEND_MIN_TEST_PEOPLE", "1")
+    con = connect(*world, CATALOGUE)
+    ctx, written = context(con, tmp_path, DAY - timedelta(days=1))
+    train.build(ctx)
+    before = written["serving.champions"]
+    con.register("before", before)
+    con.execute("INSERT INTO previous.champions SELECT target_domain, model, model_version FROM before")
+    ctx, written = context(con, tmp_path)
+    train.build(ctx)
+    measured = {(m["model"], m["model_version"]) for m in written["serving.model_metrics"].to_pylist()}
+    old = before.to_pylist()[0]["model_version"]
+    assert ("als", old) in measured
+    assert len({version for model, version in measured if model == "als"}) == 2
+    for row in written["serving.champions"].to_pylist():
+        assert (row["decision"] == "promoted") == (row["model_version"] != old)
+
+
+def test_days_without_training_keep_the_champion(world, tmp_path, monkeypatch):
+    monkeypatch.setenv("CROSSDOMAIN_RECOMMEND_TRAIN_EVERY_DAYS", "3")
+    day = next(DAY - timedelta(days=i) for i in range(3) if (DAY - timedelta(days=i)).toordinal() % 3 == 1)
+    con = connect(*world, CATALOGUE)
+    con.execute("INSERT INTO previous.champions VALUES ('knowledge', 'als', 'v1'), ('beauty', 'als', 'v1')")
+    ctx, written = context(con, tmp_path, day)
+    train.build(ctx)
+    assert written["serving.model_metrics"].num_rows == 0
+    champions = written["serving.champions"].to_pylist()
+    assert [(row["model_version"], row["decision"]) for row in champions] == [("v1", "kept")] * 2
+
+
+def test_rows_fit_their_tables():
+    from crossdomain.recommend.score import SCHEMA
+    from crossdomain.settings import Settings
+    from crossdomain.tables import registry
+
+    tables = registry(Settings().include)
+    assert tables.get("serving.recommendations").column_names == tuple(SCHEMA.names)
+    for job in (train.JOB, score.JOB):
+        assert {tables.get(name).job for name in job.outputs} == {job.name}
+    assert isinstance(SCHEMA.field("person").type, pa.DataType)

@@ -1,0 +1,124 @@
+"""Small worlds for the recommender's tests, given as events in an in-memory DuckDB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from crossdomain.recommend.interactions import (
+    CATALOGUE_SQL,
+    PEOPLE_SQL,
+    Items,
+    Pairs,
+    People,
+    pairs_sql,
+    read_items,
+    read_pairs,
+    read_people,
+)
+from crossdomain.recommend.settings import RecommendSettings
+from crossdomain.settings import Settings
+from crossdomain.storage.home import Home
+from crossdomain.storage.models import ModelStore
+
+DOMAINS = ("knowledge", "beauty")
+DAY = date(2026, 1, 31)
+
+Event = tuple[str, str, str, str, int]
+"""Account name, domain, item_id, event type, days before DAY."""
+
+
+def key(name: str) -> bytes:
+    """A 16-byte key that sorts like the name."""
+    return name.encode().ljust(16, b"\0")
+
+
+def connect(
+    events: Iterable[Event],
+    people: Sequence[tuple[str, str, str, bool, bool]],
+    catalogue: Sequence[tuple[str, str, str]] = (),
+) -> duckdb.DuckDBPyConnection:
+    """Views of a job: events, people (account, domain, person, personalisation, cross_domain), catalogue."""
+    con = duckdb.connect(config={"threads": 2})
+    con.execute("SET TimeZone = 'UTC'")
+    for schema in ("clean", "derived", "serving", "previous"):
+        con.execute(f"CREATE SCHEMA {schema}")
+    rows = [
+        (DAY - timedelta(days=ago), key(account), domain, item, kind, _moment(ago, position), None)
+        for position, (account, domain, item, kind, ago) in enumerate(events)
+    ]
+    _fill(
+        con,
+        "clean.events",
+        "ds DATE, account BLOB, domain VARCHAR, item_id VARCHAR, event_type VARCHAR, ts TIMESTAMPTZ, "
+        "value DECIMAL(18,2)",
+        rows,
+    )
+    _fill(
+        con,
+        "derived.people",
+        "account BLOB, domain VARCHAR, person BLOB, personalisation BOOLEAN, cross_domain BOOLEAN",
+        [(key(account), domain, key(person), personal, cross) for account, domain, person, personal, cross in people],
+    )
+    _fill(con, "derived.catalogue", "domain VARCHAR, item_id VARCHAR, status VARCHAR", list(catalogue))
+    con.execute("CREATE TABLE previous.champions (target_domain VARCHAR, model VARCHAR, model_version VARCHAR)")
+    return con
+
+
+def read(con: duckdb.DuckDBPyConnection, settings: RecommendSettings) -> tuple[Pairs, People, Items]:
+    """Pairs of all days up to DAY, people and items."""
+    values = {"first": date(2025, 1, 1), "last": DAY, "tz": "UTC"}
+    rows = con.sql(pairs_sql(settings), params=values).to_arrow_table()
+    people = read_people(con.sql(PEOPLE_SQL).to_arrow_table(), DOMAINS)
+    items = read_items([rows], con.sql(CATALOGUE_SQL).to_arrow_table(), DOMAINS)
+    return read_pairs(rows, people, items), people, items
+
+
+def blocks_world(people: int = 60, items: int = 8) -> tuple[list[Event], list[tuple[str, str, str, bool, bool]]]:
+    """Two tastes: even people meet even items, odd people odd ones, in both domains; nobody meets a whole block.
+
+    Each fifth person is known in knowledge only.
+    """
+    events, accounts = [], []
+    for person in range(people):
+        one_sided = person % 5 == 4
+        names = {domain: f"p{person:03d}{domain[0]}" for domain in DOMAINS}
+        sides = DOMAINS[:1] if one_sided else DOMAINS
+        for domain in sides:
+            accounts.append((names[domain], domain, min(names[side] for side in sides), True, True))
+            for item in range(person % 2, items, 2):
+                if (item // 2 + person // 2) % (items // 2):
+                    events.append((names[domain], domain, f"{domain[0]}{item:02d}", "view", 1 + (person + item) % 20))
+    return events, accounts
+
+
+def context(con: duckdb.DuckDBPyConnection, home: Path, ds: date = DAY) -> tuple[Any, dict[str, pa.Table]]:
+    """Something that a job's function takes for its context, and what it writes."""
+    written: dict[str, pa.Table] = {}
+    notes: dict[str, Any] = {}
+    return SimpleNamespace(
+        con=con,
+        ds=ds,
+        settings=Settings(home=home, tz="UTC", domains=DOMAINS),
+        models=ModelStore(Home(home)),
+        write=written.__setitem__,
+        note=notes.update,
+        notes=notes,
+    ), written
+
+
+def _moment(ago: int, position: int) -> datetime:
+    day = DAY - timedelta(days=ago)
+    return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(seconds=position % 86_400)
+
+
+def _fill(con: duckdb.DuckDBPyConnection, table: str, columns: str, rows: Sequence[Sequence[Any]]) -> None:
+    con.execute(f"CREATE TABLE {table} ({columns})")
+    if rows:
+        con.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
