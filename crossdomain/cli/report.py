@@ -16,7 +16,7 @@ from crossdomain.storage.home import Home
 from crossdomain.storage.lake import Lake
 from crossdomain.tables import registry
 
-_LAYERS = ("derived.row_counts", "derived.catalogue", "raw.quarantine", "derived.people")
+_TABLES = ("derived.row_counts", "derived.catalogue")
 
 
 def print_report(settings: Settings, days: Sequence[date]) -> None:
@@ -26,7 +26,7 @@ def print_report(settings: Settings, days: Sequence[date]) -> None:
     console = Console()
     publication = current(Home(settings.home))
     with open_lake(settings) as lake:
-        for name in _LAYERS:
+        for name in _TABLES:
             spec = registry(settings.include).get(name)
             lake.view(spec, lake.partitions(spec), schema=spec.layer)
         _intake(console, lake, days)
@@ -39,13 +39,9 @@ def print_report(settings: Settings, days: Sequence[date]) -> None:
 
 def _intake(console: Console, lake: Lake, days: Sequence[date]) -> None:
     counted = lake.con.execute(
-        """
-        SELECT table_name, class, sum(rows)::BIGINT FROM derived.row_counts GROUP BY ALL
-        UNION ALL
-        SELECT table_name, 'no usable day', count(*) FROM raw.quarantine WHERE stage = 'ingest' GROUP BY ALL
-        """
+        "SELECT table_name, class, sum(rows)::BIGINT FROM derived.row_counts GROUP BY ALL"
     ).fetchall()
-    classes = ["clean", "quarantined", "duplicate", "superseded", "suppressed", "no usable day"]
+    classes = ["clean", "quarantined", "duplicate", "superseded", "suppressed"]
     table = Table("table", "rows in", *classes, title=f"{len(days)} delivery days, {days[0]} to {days[-1]}")
     totals: dict[str, dict[str, int]] = {}
     for name, kind, rows in counted:

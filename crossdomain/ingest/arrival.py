@@ -96,12 +96,13 @@ def ingest_delivery(
     deliveries = find_deliveries(lake.home, feeds, day, settings)
     with lake.home.scratch() as scratch:
         reports = {delivery.feed.name: _read(lake.con, delivery, settings, scratch) for delivery in deliveries}
+    before = _before(lake, tables, deliveries)
     staged: list[Staged] = []
     try:
         for delivery in deliveries:
-            staged += _stage(lake, tables, delivery, settings, made_by)
+            known = {day for feed, day in before if feed == delivery.feed.name}
+            staged += _stage(lake, tables, delivery, known | {_folded(day, settings)}, made_by)
         staged += _stage_erasures(lake, tables, deliveries, keys, made_by)
-        before = _before(lake, tables, deliveries)
         _commit(lake, staged, deliveries, before)
     except BaseException:
         lake.discard(staged)
@@ -204,15 +205,19 @@ def placed_rows(delivery: Delivery, settings: Settings, landing: str) -> str:
 
 
 def _stage(
-    lake: Lake, tables: TableRegistry, delivery: Delivery, settings: Settings, made_by: Mapping[str, Any]
+    lake: Lake, tables: TableRegistry, delivery: Delivery, always: set[date], made_by: Mapping[str, Any]
 ) -> list[Staged]:
-    """One file a business day; the delivery day gets one also without rows, as a sign that it was delivered."""
+    """One file a business day, also without rows for those that must have one.
+
+    The delivery day must, as a sign that it was delivered; days that an earlier delivery of the same day had
+    rows in must, so that they can be built again without them.
+    """
     placed, spec = identifier(_placed(delivery.feed)), _raw(tables, delivery.feed)
     rows = identifier(f"rows_{delivery.feed.name}")
     lake.con.execute(f"CREATE OR REPLACE TEMP TABLE {rows} AS SELECT * FROM {placed}")  # noqa: S608 - quoted
     found = lake.con.execute(f"SELECT DISTINCT ds FROM {rows} ORDER BY ds").fetchall()  # noqa: S608 - quoted
     staged = []
-    for day in sorted({_folded(delivery.day, settings)} | {day for (day,) in found}):
+    for day in sorted(always | {day for (day,) in found}):
         values = {"feed": delivery.feed.name, "delivered_ds": delivery.day.isoformat(), DS: day.isoformat()}
         source = f"SELECT * FROM {rows} WHERE ds = DATE {literal(day.isoformat())}"  # noqa: S608 - quoted
         staged.append(lake.stage(spec, source, values, made_by=made_by))

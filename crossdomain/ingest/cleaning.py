@@ -143,12 +143,9 @@ def _parsed_rows(
 
 def _parsed_feed(feed: Feed, settings: Settings) -> str:
     table = feed.table
-    raw = ", ".join(identifier(name) for name in table.column_names)
-    read = read_columns(
-        feed,
-        table.columns,
-        f"SELECT *, hash({raw}) AS _record FROM raw.{identifier(table.name)} WHERE feed = {literal(feed.name)}",  # noqa: S608
-    )
+    whole = ", ".join(identifier(name) for name in (*table.column_names, "_version"))
+    rows = f"FROM raw.{identifier(table.name)} WHERE feed = {literal(feed.name)}"
+    read = read_columns(feed, table.columns, f"SELECT *, hash({whole}) AS _record {rows}")
     values = ", ".join(f"{_value(table, column, settings)} AS {identifier(column.name)}" for column in table.columns)
     rules = " ".join(rule for column in table.columns for rule in _rules(feed, column))
     return f"""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ def build(ctx: JobContext) -> None:
 
     Raises:
         MissingInput: Nothing was delivered for the day.
-        GateRefused: A rule of severity fail is broken; only the quality results are committed.
+        GateRefused: A rule of severity fail is broken; only the quality results and the quarantine are committed.
     """
     from crossdomain.ingest.canonical import CANONICAL
     from crossdomain.ingest.cleaning import clean_table
@@ -55,7 +55,7 @@ def build(ctx: JobContext) -> None:
     ctx.write("raw.quarantine", "SELECT * FROM quarantined")
     ctx.write("derived.row_counts", _row_counts(cleaned))
     ctx.note(rows=_totals(cleaned), quarantined=_reasons(ctx))
-    _gate(ctx, staged, feeds)
+    _gate(ctx, staged, feeds, cleaned)
 
 
 def _refuse_undelivered(ctx: JobContext) -> None:
@@ -98,23 +98,24 @@ def _reasons(ctx: JobContext) -> dict[str, int]:
     return dict(rows)
 
 
-def _gate(ctx: JobContext, staged: Mapping[str, Path], feeds: Mapping[str, Feed]) -> None:
+def _gate(ctx: JobContext, staged: Mapping[str, Path], feeds: Mapping[str, Feed], cleaned: Sequence[Cleaned]) -> None:
     from crossdomain.quality.gate import check_partition
     from crossdomain.quality.report import refuse_unless_passed, report_json, report_name
     from crossdomain.quality.results import to_quality_rows
 
     filled_daily = {feed.table.name for feed in feeds.values() if feed.expected == "daily" and not feed.may_be_empty}
     results = []
-    for name in TABLES:
-        spec = ctx.tables.get(f"clean.{name}")
+    for table in cleaned:
+        spec = ctx.tables.get(f"clean.{table.table}")
         results.append(
             check_partition(
                 spec.full_name,
                 ctx.ds,
-                ctx.con.read_parquet(str(staged[name]), hive_partitioning=False),
-                may_be_empty=name not in filled_daily,
+                ctx.con.read_parquet(str(staged[table.table]), hive_partitioning=False),
+                may_be_empty=table.table not in filled_daily,
                 settings=ctx.settings,
                 key=spec.key,
+                quarantined=table.total("quarantined"),
             )
         )
     ctx.write("serving.quality_results", to_quality_rows(results))
@@ -149,5 +150,5 @@ JOB = Job(
     ),
     config=_config,
     run=build,
-    on_refusal=("serving.quality_results",),
+    on_refusal=("serving.quality_results", "raw.quarantine"),
 )

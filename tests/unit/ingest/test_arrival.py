@@ -94,6 +94,8 @@ def test_a_redelivered_file_replaces_the_first_and_touches_the_days_it_leaves(wo
     assert result.keys == (date(2026, 1, 4), DAY)
     assert result.notes["feeds"][feed]["changed_days"] == ["2026-01-04"]
     assert result.notes["feeds"][feed]["replaced"] == 2
+    assert world.run("clean", date(2026, 1, 4)).notes["rows"]["clean"] == 0
+    assert world.run("ingest").notes["changed"] is False
 
 
 def test_feeds_of_one_table_do_not_replace_each_other(world: World) -> None:
