@@ -154,9 +154,10 @@ class People:
     def may_personalise(self, target: int) -> Bools:
         """Per person, whether the target domain's recommendations may use its behaviour elsewhere.
 
-        All accounts must grant ``cross_domain``, and one outside the target ``personalisation``.
+        The person is known outside the target, all accounts grant ``cross_domain``, and none withholds
+        ``personalisation``: who refuses on one side is not shown personal recommendations there by way of the other.
         """
-        return self.joined & self._any((self.account_domain != target) & self.personalisation)
+        return self.joined & self._any(self.account_domain != target) & ~self._any(~self.personalisation)
 
     def _any(self, accounts: Bools) -> Bools:
         found = np.zeros(len(self.person), dtype=bool)

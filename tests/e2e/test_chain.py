@@ -22,7 +22,7 @@ from crossdomain.settings import Settings
 from crossdomain.storage.home import Home
 from crossdomain.storage.serving import current, open_current
 from crossdomain.tables import registry
-from tests.e2e.conftest import World, checksums, run
+from tests.e2e.conftest import World, checksums, live, run
 
 BY_TABLES = NAMES[:-1]
 
@@ -91,7 +91,7 @@ def test_everything_is_up_to_date_after_a_run(world: World, built: Settings) -> 
 
 def test_another_home_gives_the_same_checksums_and_bytes(world: World, built: Settings, tmp_path: Path) -> None:
     again = world.copy(tmp_path / "again")
-    run(again, NAMES, world.days)
+    live(again, world.days)
     assert checksums(again) == checksums(built)
     digests = []
     for home in (built.home, again.home):
@@ -138,7 +138,7 @@ def _as_of_all_erasures(wanted: dict[tuple[str, ...], str], settings: Settings) 
 
 def test_a_late_delivery_rebuilds_exactly_its_days(world: World, tmp_path: Path) -> None:
     settings = world.copy(tmp_path)
-    run(settings, NAMES, world.days)
+    live(settings, world.days)
     last = world.days[-1]
     following, late_day = last + timedelta(days=1), last - timedelta(days=1)
     source = next((settings.home / "landing" / "knowledge_events" / last.isoformat()).glob("*.csv"))
