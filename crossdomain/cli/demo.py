@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from crossdomain.cli.output import Json, show
+from crossdomain.cli.output import Json, show, wide_console
 from crossdomain.settings import Settings, parse_day
 
 app = typer.Typer(no_args_is_help=True, help="A synthetic world, and the whole chain on it.")
@@ -57,7 +56,7 @@ def run(
     from crossdomain.storage.home import Home
     from crossdomain.storage.keys import create_keys
 
-    settings, console = Settings.from_env(), Console()
+    settings, console = Settings.from_env(), wide_console()
     create_keys(Home(settings.home))
     console.print(f"1/3 writing a synthetic world of {users:,} people and {items:,} items")
     summary = write_world(settings.home, users=users, items=items, days=days, start=parse_day(start), seed=seed)
@@ -92,7 +91,7 @@ def up(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8080) -> 
     from crossdomain.storage.home import Home
     from crossdomain.storage.keys import create_keys
 
-    settings, console = Settings.from_env(), Console()
+    settings, console = Settings.from_env(), wide_console()
     create_keys(Home(settings.home))
     start = settings.start or parse_day("2026-01-04")
     with session(settings, start=start, port=port) as airflow:

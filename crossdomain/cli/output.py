@@ -15,6 +15,7 @@ from rich.table import Table
 
 from crossdomain.errors import CrossdomainError
 
+_WIDTH = 140
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 
 
@@ -31,7 +32,7 @@ def show(
     if json:
         print(json_module.dumps(document, ensure_ascii=False, default=str))
         return
-    console = Console()
+    console = wide_console()
     console.print(f"[bold]{escape(title)}[/bold]")
     for name, value in (facts or {}).items():
         console.print(f"  {escape(str(name))}: {escape(str(value))}")
@@ -40,6 +41,12 @@ def show(
         for row in rows:
             table.add_row(*(escape(_cell(value)) for value in row))
         console.print(table)
+
+
+def wide_console() -> Console:
+    """A console as wide as the terminal; where there is none, wide enough for tables."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_WIDTH)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from crossdomain.cli.output import wide_console
 from crossdomain.jobs.runner import open_lake
 from crossdomain.settings import Settings
 from crossdomain.storage.home import Home
@@ -23,7 +24,7 @@ def print_report(settings: Settings, days: Sequence[date]) -> None:
     """Prints the report of the given delivery days from what lies in the lake and is published."""
     from crossdomain.storage.serving import current, open_current
 
-    console = Console()
+    console = wide_console()
     publication = current(Home(settings.home))
     with open_lake(settings) as lake:
         for name in _TABLES:
@@ -66,7 +67,7 @@ def _recommendations(
     for source, target in (domains, domains[::-1]):
         people = serving.execute(
             """
-            SELECT person, source, list({item_id, reason, rank} ORDER BY rank)[:3]
+            SELECT person, source, list({'item_id': item_id, 'reason': reason} ORDER BY rank)[:3]
             FROM recommendations
             WHERE target_domain = ?
             GROUP BY person, source
