@@ -183,7 +183,7 @@ def _check(spec: TableSpec) -> None:
 
 def _yaml(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     except FileNotFoundError:
         raise InputError(f"{path} is missing: every table has schema.yaml and metadata.yaml") from None
     except yaml.YAMLError as error:
