@@ -10,7 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crossdomain.errors import GateRefused, InputError, MissingInput
+from crossdomain.ingest.canonical import canonical_table
+from crossdomain.ingest.cleaning import clean_table
+from crossdomain.ingest.feeds import load_feeds
+from crossdomain.jobs.runner import open_lake
 from crossdomain.storage.keys import load_keys
+from crossdomain.tables import registry
 from tests.unit.ingest.conftest import DAY, EVENTS_FEED, EVENTS_HEADER, World
 
 ITEMS: dict[str, Any] = {
@@ -183,13 +188,23 @@ ROWS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=5, database=None, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=8, database=None, suppress_health_check=list(HealthCheck))
 @given(rows=ROWS)
 def test_rows_read_are_rows_accounted_for(world: World, rows: list[tuple[str, ...]]) -> None:
     lines = [f"{name},{user},i1,{action},{time},{value}\n" for name, user, action, time, value in rows]
     world.deliver(world.feed(), "a.csv", EVENTS_HEADER + "".join(lines))
+    world.run("ingest")
+    tables, keys, feeds = registry(world.settings.include), load_keys(world.home), load_feeds(world.settings)
+    raw, clean = tables.get("raw.events"), tables.get("clean.events")
     total = 0
-    for day in world.run("ingest").keys:
-        world.run("clean", day)
-        total += sum(world.classes(day).values())
+    with open_lake(world.settings) as lake:
+        for partition in lake.partitions(raw):
+            lake.view(raw, [partition], schema="raw")
+            cleaned = clean_table(
+                lake.con, canonical_table("events"), clean, feeds=feeds, settings=world.settings, keys=keys,
+                erased=frozenset(),
+            )  # fmt: skip
+            ids = lake.con.execute(f"SELECT event_id FROM ({cleaned.rows})").fetchall()
+            assert len(ids) == len(set(ids)) == cleaned.total("clean")
+            total += sum(count.rows for count in cleaned.counts)
     assert total == len(rows)
