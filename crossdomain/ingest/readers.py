@@ -80,6 +80,8 @@ def read_file(con: duckdb.DuckDBPyConnection, feed: Feed, path: Path, into: str,
     Raises:
         InputError: The file is truncated, unreadable, in another encoding, or lacks a required column.
     """
+    if path.stat().st_size == 0 and feed.format != "jsonl":  # a JSON-lines file has no header
+        raise InputError(f"{path}: holds not even a header; the export broke off, deliver it again")
     before = _count(con, into)
     if feed.format in ("csv", "tsv"):
         report = _read_delimited(con, feed, path, into, scratch)
