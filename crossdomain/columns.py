@@ -11,12 +11,6 @@ DELIVERED_DS = "delivered_ds"
 """Business day that the delivery of the row closed; what was known when."""
 FEED = "feed"
 """Name of the source feed that brought the row."""
-ACCOUNT = "account"
-"""Pseudonymous key of (domain, user_id): 16 bytes."""
-PERSON = "person"
-"""Smallest account key of a set of linked accounts: 16 bytes."""
-DOMAIN = "domain"
-ITEM_ID = "item_id"
 
 PARTITION_TYPES = {DS: "DATE", DELIVERED_DS: "DATE", FEED: "VARCHAR"}
 """DuckDB types of the columns that a table may be partitioned by."""

@@ -87,13 +87,13 @@ def real(data: Annotated[Path, typer.Option(help="Folder with the real data.", e
 @app.command()
 def up(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8080) -> None:
     """Start Airflow's UI on loopback over this home, until Ctrl-C."""
-    from crossdomain.demo.chain import CONSUMERS, PRODUCER, session
+    from crossdomain.demo.chain import CONSUMERS, PRODUCER, first_delivery, session
     from crossdomain.storage.home import Home
     from crossdomain.storage.keys import create_keys
 
     settings, console = Settings.from_env(), wide_console()
     create_keys(Home(settings.home))
-    start = settings.start or parse_day("2026-01-04")
+    start = settings.start or first_delivery(settings)
     with session(settings, start=start, port=port) as airflow:
         airflow.unpause([*CONSUMERS, PRODUCER])
         user, password = airflow.login

@@ -8,7 +8,8 @@ from datetime import date, timedelta
 
 from crossdomain.demo.airflow_progress import ProgressPrinter
 from crossdomain.demo.airflow_session import AirflowSession
-from crossdomain.settings import Settings
+from crossdomain.settings import Settings, parse_day
+from crossdomain.storage.home import Home
 
 PRODUCER = "ingest_daily"
 CONSUMERS = (
@@ -40,13 +41,13 @@ class ChainRun:
 
 
 def session(
-    settings: Settings, *, start: date, port: int | None = None, env: Mapping[str, str] | None = None
+    settings: Settings, *, start: date | None, port: int | None = None, env: Mapping[str, str] | None = None
 ) -> AirflowSession:
     """A local Airflow whose tasks work on a home, with nothing scheduled by itself.
 
     Args:
         settings: Names the home and the include folder; dags/ and plugins/ lie beside the latter.
-        start: Declared first business day.
+        start: Declared first business day; None where nothing has been delivered yet.
         port: Port on loopback; a free one if None.
         env: More variables for the tasks.
     """
@@ -55,7 +56,7 @@ def session(
         "CROSSDOMAIN_HOME": str(settings.home.resolve()),
         "CROSSDOMAIN_INCLUDE": str(settings.include.resolve()),
         "CROSSDOMAIN_TZ": settings.tz,
-        "CROSSDOMAIN_START": start.isoformat(),
+        **({"CROSSDOMAIN_START": start.isoformat()} if start else {}),
         "CROSSDOMAIN_MEMORY_LIMIT": settings.memory_limit,
         "CROSSDOMAIN_THREADS": str(settings.threads),
         "CROSSDOMAIN_SCHEDULE_FROM": _NO_SCHEDULE,
@@ -106,3 +107,9 @@ def run_days(
         airflow.wait_quiet(timeout=timeout, on_progress=progress)
         runs = len(airflow.runs())
     return ChainRun(days, " ".join(command), runs)
+
+
+def first_delivery(settings: Settings) -> date | None:
+    """The earliest delivery day that lies in the landing folder; None without one."""
+    landing = Home(settings.home).landing()
+    return min((parse_day(path.name) for path in landing.glob("*/????-??-??")), default=None)

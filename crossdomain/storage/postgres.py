@@ -38,8 +38,7 @@ def _copy(lake: Lake, spec: TableSpec, partition: Partition, cursor: psycopg.Cur
     aside = sql.Identifier(f"{spec.name}__new")
     columns = [("ds", "DATE"), *((column.name, column.type) for column in spec.columns)]
     typed = sql.SQL(", ").join(
-        sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(_type(kind)))
-        for name, kind in columns
+        sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(_type(kind))) for name, kind in columns
     )
     cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(aside))
     cursor.execute(sql.SQL("CREATE TABLE {} ({})").format(aside, typed))
