@@ -76,8 +76,8 @@ def measure(home: Path, options: argparse.Namespace) -> dict[str, Any]:
 def timed(name: str, command: list[str], environment: dict[str, str], *, rows: int) -> dict[str, Any]:
     """Runs a command and prints and returns its seconds, rows of events per second and peak memory."""
     before = time.monotonic()
-    pid = os.spawnve(os.P_NOWAIT, command[0], command, environment)
-    _, status, usage = os.wait4(pid, 0)
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)  # not process.wait(): this one gives the peak memory
     seconds = time.monotonic() - before
     if status:
         raise SystemExit(f"{name} failed with status {status}")
@@ -89,7 +89,7 @@ def timed(name: str, command: list[str], environment: dict[str, str], *, rows: i
         "peak_mib": round(usage.ru_maxrss / 1024),
     }
     print(
-        f"\n{name:<20} {row['seconds']:>8} s {row['cpu_seconds']:>8} cpu s "
+        f"{name:<20} {row['seconds']:>8} s {row['cpu_seconds']:>8} cpu s "
         f"{row['event_rows_per_second']:>10,} rows/s {row['peak_mib']:>6} MiB",
         flush=True,
     )
