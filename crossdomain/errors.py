@@ -16,7 +16,11 @@ class InputError(CrossdomainError):
 
 
 class MissingInput(InputError):
-    """Something that a job needs is not there (yet): a delivery, a day, a predecessor, a key."""
+    """Something that must be there is not: a delivery, a key, a model, a program."""
+
+
+class NotReady(MissingInput):
+    """An input's day or the day before is not built yet; its own run will start what waits for it."""
 
 
 class GateRefused(CrossdomainError):

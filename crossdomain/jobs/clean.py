@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from crossdomain.errors import MissingInput
+from crossdomain.errors import NotReady
 from crossdomain.jobs.ingest import TABLES
 from crossdomain.jobs.model import Input, Job, JobContext
 from crossdomain.jobs.runner import open_lake
@@ -28,7 +28,7 @@ def build(ctx: JobContext) -> None:
     """Stages all clean tables, lets the gate judge them, and leaves the commit to the runner.
 
     Raises:
-        MissingInput: Nothing was delivered for the day.
+        NotReady: Nothing was delivered for the day.
         GateRefused: A rule of severity fail is broken; only the quality results and the quarantine are committed.
     """
     from crossdomain.ingest.canonical import CANONICAL
@@ -67,7 +67,7 @@ def _refuse_undelivered(ctx: JobContext) -> None:
         for partition in ctx.lake.partitions(ctx.tables.get(f"raw.{name}")):
             if partition.ds == ctx.ds and date.fromisoformat(partition.values["delivered_ds"]) >= ctx.ds:
                 return
-    raise MissingInput(
+    raise NotReady(
         f"clean {ctx.ds}: nothing was delivered for this day; run `crossdomain run ingest --date {ctx.ds}` first"
     )
 

@@ -17,7 +17,7 @@ from crossdomain.storage.models import ModelStore
 from crossdomain.tables import Kind, TableRegistry
 
 Delivered = Literal["any", "until", "on"]
-Status = Literal["done", "unchanged", "up_to_date", "waiting"]
+Status = Literal["done", "unchanged", "up_to_date"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +138,7 @@ class JobResult:
         job: Name of the job.
         ds: The key that was asked for.
         status: ``done`` (rows changed), ``unchanged`` (built again, same rows), ``up_to_date``
-            (nothing to do), ``waiting`` (an input or the day before is not there yet).
+            (nothing to do).
         keys: Business days whose outputs changed, in order; consumers must hear of these.
         tables: What was written for ``ds``.
         notes: Facts for people.

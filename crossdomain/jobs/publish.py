@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crossdomain.errors import MissingInput
+from crossdomain.errors import NotReady
 from crossdomain.jobs.model import Job, JobContext
 
 
@@ -17,7 +17,7 @@ def run(ctx: JobContext) -> None:
             if until:
                 found.append((spec, until[-1]))
     if not found:
-        raise MissingInput(f"publish {ctx.ds}: no serving table has a day up to {ctx.ds}; run the jobs before it")
+        raise NotReady(f"publish {ctx.ds}: no serving table has a day up to {ctx.ds}; run the jobs before it")
     publication, new = serving.publish(ctx.lake, found, ctx.ds)
     ctx.note(file=publication.path.name, current_ds=publication.ds.isoformat(), rows=publication.rows)
     if new:

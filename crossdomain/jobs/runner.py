@@ -18,7 +18,7 @@ from itertools import count
 from typing import Any
 
 from crossdomain.columns import DELIVERED_DS
-from crossdomain.errors import GateRefused, InputError, MissingInput
+from crossdomain.errors import GateRefused, InputError, NotReady
 from crossdomain.jobs.model import Input, Job, JobContext, JobResult, TableResult
 from crossdomain.settings import Settings
 from crossdomain.storage.engine import connection
@@ -45,7 +45,7 @@ def run_job(job: Job, ds: date, settings: Settings, *, force: bool = False) -> J
         force: Build again even if nothing changed.
 
     Raises:
-        MissingInput: An input or the day before is not there.
+        NotReady: An input or the day before is not there yet.
         GateRefused: The quality gate refused the day.
         InputError: The day lies before the declared start.
     """
@@ -221,7 +221,7 @@ class _Resolver:
             days |= {begin + timedelta(days=step) for step in range((self.ds - begin).days + 1)}
         if gaps := sorted(days - present):
             listed = ", ".join(day.isoformat() for day in gaps[:5]) + (" …" if len(gaps) > 5 else "")
-            raise MissingInput(
+            raise NotReady(
                 f"{self.job.name} {self.ds}: {wanted.table} is missing for {listed}; "
                 f"run `crossdomain run {self.tables.get(wanted.table).job} --date {gaps[0]}` first"
             )
@@ -247,7 +247,7 @@ class _Resolver:
         before = self.ds - timedelta(days=1)
         found = [partition for partition in self.lake.partitions(self.tables.get(name)) if partition.ds == before]
         if not found:
-            raise MissingInput(
+            raise NotReady(
                 f"{self.job.name} {self.ds}: {name} of the day before, {before}, is missing; "
                 f"run `crossdomain run {self.job.name} --date {before}` first"
             )

@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 def run_and_emit(name: str, *, emits: Asset, context: dict[str, Any]) -> list[str]:
     """Runs a job for the run's partition key and emits the days whose rows changed.
 
-    Nothing changed, or an input is not there yet: the task is skipped and emits nothing; the missing input's
-    own event starts it again. A task that runs for the second time (retried, cleared) emits its key even
+    Nothing changed, or an input's day is not built yet: the task is skipped and emits nothing; the missing
+    input's own event starts it again. A task that runs for the second time (retried, cleared) emits its key even
     when the job finds everything up to date, since the first try may have died between commit and event.
     Bad input and a refused gate fail at once, without retries.
 
     Returns:
         The emitted days, ``YYYY-MM-DD``.
     """
-    from crossdomain.errors import GateRefused, InputError, MissingInput
+    from crossdomain.errors import GateRefused, InputError, NotReady
     from crossdomain.jobs.registry import job
     from crossdomain.jobs.runner import run_job
     from crossdomain.settings import Settings, parse_day
@@ -31,9 +31,7 @@ def run_and_emit(name: str, *, emits: Asset, context: dict[str, Any]) -> list[st
         raise AirflowFailException(f"{name} runs for a business day: trigger it with a partition key (YYYY-MM-DD)")
     try:
         result = run_job(job(name), parse_day(key), Settings.from_env())
-    except MissingInput as error:
-        if name == "ingest":
-            raise AirflowFailException(str(error)) from error
+    except NotReady as error:
         raise AirflowSkipException(f"waiting: {error}") from error
     except (GateRefused, InputError) as error:
         raise AirflowFailException(str(error)) from error

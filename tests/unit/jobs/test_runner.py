@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from crossdomain.errors import GateRefused, InputError, MissingInput
+from crossdomain.errors import GateRefused, InputError, NotReady
 from crossdomain.jobs.model import Input, Job, JobContext
 from crossdomain.jobs.runner import open_lake, run_job
 from crossdomain.settings import Settings
@@ -120,7 +120,7 @@ def test_days_that_come_out_of_order_are_made_up(settings: Settings) -> None:
     rows = one_a_day()
     land(settings, rows, [DAYS[0], DAYS[2]])
     run_job(TOTAL, DAYS[0], settings)
-    with pytest.raises(MissingInput, match=r"clean.sales is missing for 2026-01-06"):
+    with pytest.raises(NotReady, match=r"clean.sales is missing for 2026-01-06"):
         run_job(TOTAL, DAYS[2], settings)
     land(settings, rows, [DAYS[1]])
     assert run_job(TOTAL, DAYS[1], settings).keys == (DAYS[1], DAYS[2])
@@ -129,7 +129,7 @@ def test_days_that_come_out_of_order_are_made_up(settings: Settings) -> None:
 
 def test_the_day_before_must_be_there(settings: Settings) -> None:
     land(settings, one_a_day())
-    with pytest.raises(MissingInput, match=r"derived\.total of the day before, 2026-01-06, is missing"):
+    with pytest.raises(NotReady, match=r"derived\.total of the day before, 2026-01-06, is missing"):
         run_job(TOTAL, DAYS[2], settings)
 
 
@@ -163,7 +163,7 @@ def test_a_windowed_job_refuses_a_gap_after_the_start(settings: Settings) -> Non
     )
     land(settings, one_a_day(), [DAYS[0], DAYS[1], DAYS[3]])
     assert run_job(week, DAYS[1], settings).status == "done", "days before the start are not missing"
-    with pytest.raises(MissingInput, match="2026-01-07"):
+    with pytest.raises(NotReady, match="2026-01-07"):
         run_job(week, DAYS[3], settings)
 
 
