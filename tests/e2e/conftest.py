@@ -44,7 +44,7 @@ class World:
         return replace(self.settings, home=home)
 
 
-def lay_world(home: Path, *, users: int = 240, items: int = 120, days: int = 3, seed: int = 11) -> World:
+def lay_world(home: Path, *, users: int = 240, items: int = 120, days: int = 2, seed: int = 11) -> World:
     summary = write_world(home, users=users, items=items, days=days, start=START, seed=seed)
     create_keys(Home(home))
     settings = Settings(home=home, start=summary.first_delivery, threads=2, memory_limit="2GB")
