@@ -100,7 +100,7 @@ def _experiments(console: Console, serving: duckdb.DuckDBPyConnection) -> None:
             _number(mean),
             _number(estimate, sign=True),
             interval,
-            _number(p),
+            _p_value(p),
             f"{n_control:,} / {n:,}",
         )
     console.print(table)
@@ -112,3 +112,7 @@ def _number(value: float | None, *, sign: bool = False) -> str:
     if value is None:
         return "–"
     return f"{value:+.4f}" if sign else f"{value:.4f}"
+
+
+def _p_value(p: float | None) -> str:
+    return "< 0.0001" if p is not None and p < 0.0001 else _number(p)
