@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from scipy import stats
+
 from crossdomain.errors import InputError
 
 Relative = Literal["delta", "log"]
@@ -128,3 +130,60 @@ def check_alpha(alpha: float) -> None:
     """
     if not 0 < alpha < 1:
         raise InputError(f"alpha must lie between 0 and 1, not {alpha}")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean, share or ratio of an arm with the variance of that number, and the arm's units."""
+
+    value: float
+    variance: float
+    n: int
+
+
+def compare_z(
+    control: Estimate,
+    treatment: Estimate,
+    *,
+    se: float,
+    se_test: float,
+    alpha: float,
+    relative: Relative,
+    method: str,
+) -> Comparison:
+    """Difference of two estimates by the normal approximation.
+
+    Args:
+        control: The control.
+        treatment: The treatment.
+        se: Standard error of the difference that the interval uses.
+        se_test: Standard error that the test uses; another one where it pools the arms.
+        alpha: One minus the confidence of the intervals.
+        relative: Convention of the relative effect's interval.
+        method: Name of test and interval.
+    """
+    estimate = treatment.value - control.value
+    quantile = float(stats.norm.ppf(1 - alpha / 2))
+    return Comparison(
+        estimate=estimate,
+        se=se,
+        low=estimate - quantile * se,
+        high=estimate + quantile * se,
+        statistic=estimate / se_test,
+        df=None,
+        p=float(2 * stats.norm.sf(abs(estimate / se_test))),
+        mean=treatment.value,
+        mean_control=control.value,
+        n=treatment.n,
+        n_control=control.n,
+        relative=relative_effect(
+            treatment.value,
+            treatment.variance,
+            control.value,
+            control.variance,
+            quantile=quantile,
+            method=relative,
+        ),
+        alpha=alpha,
+        method=method,
+    )

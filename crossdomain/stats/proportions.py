@@ -6,10 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from scipy import stats
-
 from crossdomain.errors import InputError
-from crossdomain.stats.comparison import Comparison, Relative, Unmeasurable, check_alpha, relative_effect
+from crossdomain.stats.comparison import Comparison, Estimate, Relative, Unmeasurable, check_alpha, compare_z
 
 Interval = Literal["unpooled", "pooled"]
 """Standard error of the difference's interval; see ``compare_proportions``."""
@@ -84,29 +82,12 @@ def compare_proportions(
         raise Unmeasurable("zero_variance", "all trials of both arms ended alike: there is no test")
     se_pooled = math.sqrt(pooled * (1 - pooled) * (1 / control.n + 1 / treatment.n))
     se_unpooled = math.sqrt(control.share_variance + treatment.share_variance)
-    estimate = treatment.share - control.share
-    se = se_pooled if interval == "pooled" else se_unpooled
-    quantile = float(stats.norm.ppf(1 - alpha / 2))
-    return Comparison(
-        estimate=estimate,
-        se=se,
-        low=estimate - quantile * se,
-        high=estimate + quantile * se,
-        statistic=estimate / se_pooled,
-        df=None,
-        p=float(2 * stats.norm.sf(abs(estimate / se_pooled))),
-        mean=treatment.share,
-        mean_control=control.share,
-        n=treatment.n,
-        n_control=control.n,
-        relative=relative_effect(
-            treatment.share,
-            treatment.share_variance,
-            control.share,
-            control.share_variance,
-            quantile=quantile,
-            method=relative,
-        ),
+    return compare_z(
+        Estimate(control.share, control.share_variance, control.n),
+        Estimate(treatment.share, treatment.share_variance, treatment.n),
+        se=se_pooled if interval == "pooled" else se_unpooled,
+        se_test=se_pooled,
         alpha=alpha,
+        relative=relative,
         method=f"z_pooled_interval_{interval}",
     )

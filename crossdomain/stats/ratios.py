@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scipy import stats
-
-from crossdomain.stats.comparison import Comparison, Relative, Unmeasurable, check_alpha, relative_effect
+from crossdomain.stats.comparison import Comparison, Estimate, Relative, Unmeasurable, check_alpha, compare_z
 from crossdomain.stats.moments import PairMoments
 
 
@@ -34,21 +32,13 @@ def compare_ratios(
     var_c, var_t = control.ratio_variance, treatment.ratio_variance
     if var_c + var_t == 0:
         raise Unmeasurable("zero_variance", "the ratio varies in no arm: there is no test")
-    estimate, se = treatment.ratio - control.ratio, math.sqrt(var_c + var_t)
-    quantile = float(stats.norm.ppf(1 - alpha / 2))
-    return Comparison(
-        estimate=estimate,
+    se = math.sqrt(var_c + var_t)
+    return compare_z(
+        Estimate(control.ratio, var_c, control.n),
+        Estimate(treatment.ratio, var_t, treatment.n),
         se=se,
-        low=estimate - quantile * se,
-        high=estimate + quantile * se,
-        statistic=estimate / se,
-        df=None,
-        p=float(2 * stats.norm.sf(abs(estimate / se))),
-        mean=treatment.ratio,
-        mean_control=control.ratio,
-        n=treatment.n,
-        n_control=control.n,
-        relative=relative_effect(treatment.ratio, var_t, control.ratio, var_c, quantile=quantile, method=relative),
+        se_test=se,
         alpha=alpha,
+        relative=relative,
         method="z_delta",
     )
