@@ -125,8 +125,8 @@ def find_bundles(pairs: pa.Table, *, theta: float, most: int) -> list[Bundle]:
         free_second.discard(second)
         while len(firsts) < most or len(seconds) < most:
             # The candidate with the greatest mean similarity to the other side joins, ties by id.
-            options = _options(firsts, seconds, of_first, free_second, known, full=len(seconds) >= most, flip=False)
-            options += _options(seconds, firsts, of_second, free_first, known, full=len(firsts) >= most, flip=True)
+            options = _options(firsts, of_first, free_second, known, full=len(seconds) >= most, flip=False)
+            options += _options(seconds, of_second, free_first, known, full=len(firsts) >= most, flip=True)
             options = [option for option in options if option[0] > theta]
             if not options:
                 break
@@ -210,7 +210,6 @@ def _edges(pairs: pa.Table, theta: float) -> dict[tuple[str, str], float]:
 
 def _options(
     near: Sequence[str],
-    across: Sequence[str],
     links: Mapping[str, Sequence[str]],
     free: set[str],
     known: Mapping[tuple[str, str], float],

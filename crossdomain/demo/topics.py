@@ -334,8 +334,3 @@ def carry_over_matrix() -> np.ndarray:
         for key, weight in CARRY_OVER[TOPIC_KEYS[number]].items():
             matrix[row, columns[key]] = weight
     return matrix
-
-
-def dictionary_words() -> tuple[str, ...]:
-    """All topic words, sorted and unique: candidates for a tokenizer's user dictionary."""
-    return tuple(sorted({word for topic in TOPICS for word in topic.words}))
