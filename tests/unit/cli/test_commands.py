@@ -189,3 +189,33 @@ def test_no_secret_is_printed(crossdomain: Command, home: Path) -> None:
     done = crossdomain("run", "ingest", "--date", DAY, "--json")
     for secret in secrets:
         assert secret.hex() not in done.out + done.err
+
+
+def test_an_experiment_without_a_design_or_a_result_is_said_so(crossdomain: Command) -> None:
+    unknown = crossdomain("experiment", "show", "exp_none", "--date", DAY)
+    assert (unknown.code, "exp_bundle_banner" in unknown.err) == (2, True)
+    early = crossdomain("experiment", "show", "exp_bundle_banner", "--date", DAY)
+    assert (early.code, "no result for 2026-01-05" in early.err) == (2, True)
+
+
+def test_the_result_of_an_experiment_is_shown_in_both_languages_and_as_json(crossdomain: Command, home: Path) -> None:
+    counts = [
+        f"free_trial_screener,{arm},2026-01-05,{metric},{count}"
+        for arm, found in (("control", (5000, 1000, 200, 110)), ("experiment", (5000, 1000, 180, 111)))
+        for metric, count in zip(("pageviews", "clicks", "enrollments", "payments"), found, strict=True)
+    ]
+    feeds = home.parent / "include" / "feeds"
+    shutil.copy(INCLUDE / "feeds" / "experiment_counts.yaml", feeds)
+    deliver(home)
+    folder = home / "landing" / "experiment_counts" / DAY
+    folder.mkdir(parents=True)
+    (folder / "counts.csv").write_text(
+        "experiment,variant,day,metric,count\n" + "\n".join(counts) + "\n", encoding="utf-8"
+    )
+    for job in ("ingest", "clean", "experiments"):
+        assert crossdomain("run", job, "--date", DAY, "--json").code == 0
+    shown = ("experiment", "show", "free_trial_screener", "--date", DAY)
+    document = json.loads(crossdomain(*shown, "--json").out)
+    assert document["metrics"]["gross_conversion"]["experiment"]["estimate"] == pytest.approx(-0.02)
+    assert "gross_conversion" in crossdomain(*shown).out
+    assert "检查" in crossdomain(*shown, "--language", "zh").out
