@@ -21,8 +21,8 @@ from crossdomain.text.normalise import normalise
 ENGINES = ("rjieba", "jieba")
 """Engines that give jieba's words; the first is the default (about seven times as fast)."""
 
-_RULES = "1"
-"""Changes when the rules of this module give other tokens for the same text."""
+_RULES = "2"
+"""Changes when the rules of this module or of ``normalise`` give other tokens for the same text."""
 
 _HAN = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _LATIN = "a-z\u00df-\u00f6\u00f8-\u024f"
