@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -35,7 +35,10 @@ class Settings:
         memory_limit: DuckDB's memory limit for one task, in DuckDB's notation (``4GB``).
         threads: DuckDB's threads for one task.
         seed: Seed of everything random.
+        export_k: People that a cell of a table must have at least before the table may leave; at least 2.
         publish_dsn: If given, serving tables are also published to this PostgreSQL database.
+        keys: If given, the keys (``crossdomain.storage.keys`` says how they are written), instead of the home's
+            key files; a secret.
     """
 
     home: Path = Path("var")
@@ -48,7 +51,9 @@ class Settings:
     memory_limit: str = "4GB"
     threads: int = 2
     seed: int = 7
-    publish_dsn: str | None = None
+    export_k: int = 20
+    publish_dsn: str | None = field(default=None, repr=False)
+    keys: str | None = field(default=None, repr=False)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -98,6 +103,12 @@ def _domains(text: str) -> tuple[str, str]:
     return names
 
 
+def _people(text: str) -> int:
+    if (count := int(text)) < 2:
+        raise ValueError("give 2 or more: fewer hide nobody")
+    return count
+
+
 def _zone_name(text: str) -> str:
     return ZoneInfo(text).key
 
@@ -113,5 +124,7 @@ _PARSERS: dict[str, Callable[[str], object]] = {
     "memory_limit": str,
     "threads": int,
     "seed": int,
+    "export_k": _people,
     "publish_dsn": str,
+    "keys": str,
 }

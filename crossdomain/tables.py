@@ -9,35 +9,66 @@ the newest one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
-from crossdomain.columns import DS, PARTITION_TYPES
+from crossdomain.columns import DELIVERED_DS, DS, PARTITION_TYPES
 from crossdomain.errors import InputError
 
-LAYERS = ("raw", "clean", "derived", "serving")
+LAYERS = ("raw", "clean", "derived", "serving", "vault")
 Kind = Literal["delivery", "independent", "windowed", "sequential"]
+IDENTIFIES = ("account", "person", "unit", "user_id", "first_user_id", "second_user_id", "unit_id", "record")
+"""What a column can tell of a person: an account key, the account key that names a person, the key of an experiment's
+unit; as delivered: a user id of the row's domain, one of the first or second domain, a unit's id, or a whole record."""
 _HOME = re.compile(r"^(?P<name>[a-z][a-z0-9_]*)_v(?P<version>[1-9][0-9]*)$")
+FOREVER = 36500
+"""Tables with this term of retention, in days, are memory: they never expire, and no setting shortens it."""
 _METADATA = {
     "description", "owner", "grain", "key", "order", "partition", "job", "kind", "restatement",
-    "retention_days", "personal_data",
+    "retention_days", "personal_data", "compact", "history_hours",
 }  # fmt: skip
+_MOST_HISTORY_HOURS = 7 * 24
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its DuckDB type, whether null is refused, its unit and meaning."""
+    """One column.
+
+    Attributes:
+        name: Its name.
+        type: Its DuckDB type.
+        required: Whether null is refused.
+        unit: Of what it counts.
+        meaning: For people.
+        otherwise: SQL for a stored null; may name ``file_row_number``, the row's place in its file from 0.
+        identifies: How the column tells whose row it is, one of ``IDENTIFIES``; None where it does not.
+    """
 
     name: str
     type: str
     required: bool = False
     unit: str | None = None
     meaning: str = ""
+    otherwise: str | None = None
+    identifies: str | None = None
+
+
+@dataclass(frozen=True)
+class Compact:
+    """When the files of a partition are put together.
+
+    Attributes:
+        files: A partition may have this many.
+        target_mb: Together they may be this large (megabytes, as stored).
+    """
+
+    files: int
+    target_mb: int
 
 
 @dataclass(frozen=True)
@@ -49,15 +80,17 @@ class TableSpec:
         name: Name without version.
         version: Grows with every breaking change of the schema.
         columns: Columns in file order, without those of the partition.
-        partition: Partition columns; ``ds`` is always the last.
+        partition: Partition columns; the last is ``ds``, but in raw, whose files hold whole deliveries.
         key: Columns unique within a partition; empty where rows have no key (raw).
         order: Full write order; ends with the key, so that it is total.
         job: Name of the job that writes the table.
         kind: How the job depends on other days.
         restatement: ``as_known`` (decisions) or ``restated`` (measurements).
-        retention_days: Days that partitions are kept.
+        retention_days: Days that partitions are kept; ``governance/retention.yaml`` may set others.
         personal_data: Whether the table holds personal data in the clear.
         home: Folder with the table's files.
+        compact: When small files of a partition are put together; None: never.
+        history_hours: How long replaced files stay, for readers of older versions.
     """
 
     layer: str
@@ -76,6 +109,8 @@ class TableSpec:
     retention_days: int
     personal_data: bool
     home: Path
+    compact: Compact | None = None
+    history_hours: int = _MOST_HISTORY_HOURS
 
     @property
     def full_name(self) -> str:
@@ -92,6 +127,11 @@ class TableSpec:
         """Names of the columns that are stored in the files."""
         return tuple(column.name for column in self.columns)
 
+    @property
+    def part(self) -> str | None:
+        """The stored column by whose values a file's rows have checksums of their own, if there is one."""
+        return next((name for name in (DS, DELIVERED_DS) if name in self.column_names), None)
+
 
 class TableRegistry:
     """All tables of an ``include`` folder."""
@@ -103,6 +143,8 @@ class TableRegistry:
             known = self._tables.get(spec.full_name)
             if known is None or known.version < spec.version:
                 self._tables[spec.full_name] = spec
+        for name, days in _own_terms(include / "governance" / "retention.yaml", self._tables).items():
+            self._tables[name] = replace(self._tables[name], retention_days=days)
 
     def __iter__(self) -> Iterator[TableSpec]:
         return iter(self._tables[name] for name in sorted(self._tables))
@@ -158,11 +200,26 @@ def _load(home: Path) -> TableSpec:
             retention_days=metadata["retention_days"],
             personal_data=metadata.get("personal_data", False),
             home=home,
+            compact=Compact(**metadata["compact"]) if "compact" in metadata else None,
+            history_hours=metadata.get("history_hours", _MOST_HISTORY_HOURS),
         )
     except (KeyError, TypeError) as error:
         raise InputError(f"{home}: schema.yaml or metadata.yaml is not complete: {error}") from error
     _check(spec)
     return spec
+
+
+def _own_terms(path: Path, tables: Mapping[str, TableSpec]) -> dict[str, int]:
+    """Terms of retention that a deployment sets in place of those of ``metadata.yaml``."""
+    given = (_yaml(path).get("tables") or {}) if path.exists() else {}
+    if unknown := sorted(set(given) - set(tables)):
+        raise InputError(f"{path}: there is no table {unknown[0]!r}")
+    for name, days in given.items():
+        if not isinstance(days, int) or days < 1:
+            raise InputError(f"{path}: {name}: {days!r} is not a number of days")
+        if days < FOREVER <= tables[name].retention_days:
+            raise InputError(f"{path}: {name} is memory and must not be shortened: erased people would come back")
+    return dict(given)
 
 
 def _full_order(order: tuple[str, ...], key: tuple[str, ...]) -> tuple[str, ...]:
@@ -173,12 +230,22 @@ def _check(spec: TableSpec) -> None:
     names = spec.column_names
     if len(set(names)) != len(names):
         raise InputError(f"{spec.home}/schema.yaml: a column is listed twice")
+    if strange := [one.name for one in spec.columns if one.identifies not in (None, *IDENTIFIES)]:
+        raise InputError(f"{spec.home}/schema.yaml: {strange[0]} identifies must be one of {', '.join(IDENTIFIES)}")
     if missing := [name for name in spec.order if name not in names]:
         raise InputError(f"{spec.home}/metadata.yaml: key or order names {missing}, which schema.yaml lacks")
+    if not 0 <= spec.history_hours <= _MOST_HISTORY_HOURS:
+        raise InputError(f"{spec.home}/metadata.yaml: history_hours must be 0 to {_MOST_HISTORY_HOURS}")
+    if spec.compact and (spec.compact.files < 1 or spec.compact.target_mb < 1):
+        raise InputError(f"{spec.home}/metadata.yaml: compact: give files and target_mb, both at least 1")
     if not spec.order:
         raise InputError(f"{spec.home}/metadata.yaml: give a key, or an order that no two rows share")
-    if spec.partition[-1] != DS or set(spec.partition) - set(PARTITION_TYPES):
-        raise InputError(f"{spec.home}/metadata.yaml: partition must end with ds, of {list(PARTITION_TYPES)}")
+    by_day = spec.partition[-1] == DS or (spec.partition[-1] == DELIVERED_DS and spec.part == DS)
+    if not by_day or set(spec.partition) - set(PARTITION_TYPES):
+        raise InputError(
+            f"{spec.home}/metadata.yaml: partition must end with ds, or with delivered_ds where ds is a column; "
+            f"of {list(PARTITION_TYPES)}"
+        )
 
 
 def _yaml(path: Path) -> dict[str, Any]:

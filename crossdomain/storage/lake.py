@@ -1,10 +1,11 @@
 """The lake: Delta tables whose Parquet files DuckDB writes and reads.
 
-A partition is replaced by one Delta commit, which readers see whole or not at all. Files are written
-under their final name, which begins with the checksum of their rows; until the commit names them nobody
-reads them, and what a kill leaves behind is found by ``verify`` and removed by ``collect``. Each file's
-footer says which job and which input versions made it, and the checksum of its rows by delivery day, so
-that a reader "as known on day d" can tell whether anything it may see has changed.
+A partition is replaced by one Delta commit, which readers see whole or not at all. A file is written once,
+read back, and only then given its name, which begins with the checksum of the rows that were found in it;
+until a commit names it nobody reads it, and what a kill leaves behind is found and removed by
+``crossdomain.storage.collection``. Each file's footer says which job and which input versions made it, and
+the checksum of its rows by part: in raw by business day, elsewhere by delivery day, so that a reader of one
+day, or "as known on day d", can tell whether anything it may see has changed.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 import random
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from hashlib import blake2b
@@ -28,21 +29,27 @@ from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
-from crossdomain.columns import DELIVERED_DS, PARTITION_TYPES
+from crossdomain.columns import DELIVERED_DS, DS, PARTITION_TYPES
 from crossdomain.errors import CommitConflict, CrossdomainError
-from crossdomain.storage.engine import identifier, literal
-from crossdomain.storage.home import Home, make_folder
-from crossdomain.tables import TableSpec
+from crossdomain.storage.engine import exactly, file_literal, identifier, literal
+from crossdomain.storage.home import Home, drop, explained, make_folder
+from crossdomain.tables import Column, TableSpec
 
+JOINT = "-"
+"""Joins versions of parts, and checksums of files, that are taken together."""
 _FOOTER = "crossdomain"
-_NO_DELIVERY = "-"
+_WHOLE = "-"
 _ATTEMPTS = 200
-_COMPRESSION = "zstd"
+_RESERVED = 4096
+_TRAILER = 8
+_WRITTEN = {"raw": "COMPRESSION lz4, DICTIONARY_SIZE_LIMIT 1000"}
+"""How the files of a layer are written; raw is read once or twice and expires: speed before size."""
+_WRITTEN_ELSEWHERE = "COMPRESSION zstd"
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """One live Parquet file of a table."""
+    """One live Parquet file of a table; of raw with the first and last business day of its rows."""
 
     path: Path
     values: Mapping[str, str]
@@ -50,6 +57,17 @@ class DataFile:
     size: int
     checksum: str
     written_at: datetime
+    first: date | None = None
+    last: date | None = None
+
+    @property
+    def day(self) -> date:
+        """The business day of the file's partition; of raw, its delivery day."""
+        return date.fromisoformat(self.values.get(DS) or self.values[DELIVERED_DS])
+
+    def may_hold(self, first: date, last: date) -> bool:
+        """Whether a file of raw can have rows of the days from first to last."""
+        return self.first is not None and self.last is not None and self.first <= last and first <= self.last
 
 
 @dataclass(frozen=True)
@@ -61,8 +79,8 @@ class Partition:
 
     @property
     def ds(self) -> date:
-        """The business day."""
-        return date.fromisoformat(self.values["ds"])
+        """The business day; of raw, the delivery day."""
+        return self.files[0].day
 
     @property
     def rows(self) -> int:
@@ -86,7 +104,8 @@ class Footer:
 
     Attributes:
         made_by: Job, job version, input versions and settings that made it.
-        parts: Checksum of its rows by delivery day (``-`` where rows carry none).
+        parts: Checksum of its rows by part: in raw by business day, elsewhere by delivery day (``-`` where
+            rows carry none). A file that was put together of several goes on saying theirs, joined by ``JOINT``.
     """
 
     made_by: Mapping[str, Any]
@@ -102,15 +121,22 @@ class Staged:
     values: Mapping[str, str]
     rows: int
     checksum: str
+    parts: Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Orphan:
-    """A file in a table's folder that no readable version names."""
+class _Act:
+    """A commit: its actions, the files that it adds and those that it takes out."""
 
-    table: str
-    path: Path
-    size: int
+    actions: list[AddAction | RemoveAction]
+    added: Sequence[Staged]
+    removed: Sequence[DataFile]
+
+    def happened(self, live: Iterable[Partition]) -> bool:
+        """Whether it was done, though delta-rs says that something failed."""
+        paths = {file.path for partition in live for file in partition.files}
+        gone = not any(file.path in paths for file in self.removed)
+        return gone and all(file.path in paths for file in self.added) and bool(self.added or self.removed)
 
 
 class Lake:
@@ -127,9 +153,22 @@ class Lake:
         table = self._open(spec)
         return [] if table is None else _live(spec, self.home.table(spec), table)
 
+    def holding(self, spec: TableSpec, first: date, last: date) -> list[Partition]:
+        """Partitions of raw, each with those of its files that may hold rows of the days from first to last."""
+        chosen = []
+        for partition in self.partitions(spec):
+            files = tuple(
+                file
+                for file in partition.files
+                if file.first and file.last and file.first <= last and file.last >= first
+            )
+            if files:
+                chosen.append(Partition(partition.values, files))
+        return chosen
+
     def footers(self, files: Iterable[DataFile]) -> dict[Path, Footer]:
         """Footers of files, by path; one pass over all of them."""
-        paths = [str(file.path) for file in files]
+        paths = [exactly(file.path) for file in files]
         if not paths:
             return {}
         rows = self.con.execute(
@@ -142,21 +181,17 @@ class Lake:
 
         An empty list gives the same columns and no rows.
         """
-        columns = ", ".join(
-            [identifier(name) for name in spec.partition] + [identifier(name) for name in spec.column_names]
-        )
-        files = [str(file.path) for partition in partitions for file in partition.files]
+        columns = ", ".join([identifier(name) for name in spec.partition] + [_read(column) for column in spec.columns])
+        files = [file.path for partition in partitions for file in partition.files]
         if not files:
             typed = [(name, PARTITION_TYPES[name]) for name in spec.partition]
             typed += [(column.name, column.type) for column in spec.columns]
             nulls = ", ".join(f"CAST(NULL AS {kind}) AS {identifier(name)}" for name, kind in typed)
             return f"SELECT {nulls} WHERE false"
-        listed = "[" + ", ".join(literal(file) for file in files) + "]"
+        listed = "[" + ", ".join(file_literal(file) for file in files) + "]"
         types = ", ".join(f"{literal(name)}: {PARTITION_TYPES[name]}" for name in spec.partition)
-        return (
-            f"SELECT {columns} "  # noqa: S608 - identifiers and literals are quoted above
-            f"FROM read_parquet({listed}, hive_partitioning = true, hive_types = {{{types}}}) WHERE {where}"
-        )
+        options = f"hive_partitioning = true, hive_types = {{{types}}}{_numbered(spec)}"
+        return f"SELECT {columns} FROM read_parquet({listed}, {options}) WHERE {where}"  # noqa: S608 - quoted above
 
     def view(self, spec: TableSpec, partitions: Sequence[Partition], *, schema: str, where: str = "true") -> None:
         """Makes a view ``schema.table`` over partitions."""
@@ -169,113 +204,144 @@ class Lake:
     # writing -----------------------------------------------------------------------------------
 
     def stage(
-        self, spec: TableSpec, source: str | pa.Table, values: Mapping[str, str], *, made_by: Mapping[str, Any]
+        self,
+        spec: TableSpec,
+        source: str | pa.Table,
+        values: Mapping[str, str],
+        *,
+        made_by: Mapping[str, Any],
+        order: str | None = None,
+        unique: bool = False,
+        parts: Mapping[str, str] | None = None,
     ) -> Staged:
-        """Writes one partition file aside: cast to the schema, ordered, checked.
+        """Writes one partition file aside: cast to the schema, ordered, read back, checked.
 
         Args:
             spec: The table.
-            source: SQL text or an Arrow table that gives at least the schema's columns.
+            source: SQL text (run once) or an Arrow table that gives at least the schema's columns.
             values: Value of each partition column.
             made_by: Goes into the footer.
+            order: ``ORDER BY`` terms over the source that order as the table's own order does and cost less;
+                "" for a source that gives its rows in order.
+            unique: Whether the caller has made sure that no key stands twice; then it is not counted again.
+            parts: For who only puts files together: the versions by part that the footer goes on saying.
 
         Raises:
             CrossdomainError: A required column holds null, a key stands twice, a value does not fit its
                 type, or the disk refuses; nothing is left behind.
         """
-        rows_table = f"staging_{uuid.uuid4().hex}"
+        folder = self._folder(spec, values)
+        path = folder / f"staging-{uuid.uuid4().hex}.parquet"
         try:
-            self._materialise(spec, source, rows_table)
-            _check_rows(self.con, spec, rows_table)
-            parts = _checksums(self.con, spec, rows_table)
-            rows = sum(count for count, _ in parts.values())
-            footer = {"made_by": made_by, "parts": {part: checksum for part, (_, checksum) in parts.items()}}
-            checksum = _digest(sorted(footer["parts"].items()))
-            path = self._path(spec, values, checksum)
-            self._copy(rows_table, path, footer)
-        finally:
-            self.con.execute(f"DROP TABLE IF EXISTS {rows_table}")
-        return Staged(spec, path, dict(values), rows, checksum)
+            reserved = _RESERVED + len(json.dumps(made_by)) + len(json.dumps(dict(parts or {})))
+            self._write(spec, source, path, order, reserved)
+            found = self._read_back(spec, path, unique=unique)
+            checksums = {part: checksum for part, (_, checksum) in found.items()}
+            said = checksums if parts is None else dict(parts)
+            self._seal(spec, path, {"made_by": made_by, "parts": said}, reserved)
+            checksum = _digest(sorted(checksums.items()))
+            final = path.rename(folder / f"{checksum}-{uuid.uuid4().hex[:12]}.parquet")
+        except OSError as error:
+            drop(path)
+            raise CrossdomainError(f"cannot write {path}, nothing was committed: {explained(error)}") from error
+        except BaseException:
+            drop(path)
+            raise
+        return Staged(spec, final, dict(values), sum(count for count, _ in found.values()), checksum, said)
 
-    def commit(self, spec: TableSpec, staged: Sequence[Staged], *, replace: Mapping[str, Sequence[str]]) -> bool:
+    def commit(
+        self,
+        spec: TableSpec,
+        staged: Sequence[Staged],
+        *,
+        replace: Mapping[str, Sequence[str]],
+        expect: Collection[Path] | None = None,
+    ) -> bool:
         """Puts staged files in place of everything that ``replace`` selects, in one atomic act.
 
         Args:
             spec: The table.
             staged: Files of that table.
             replace: Values of partition columns; all files that match every one are replaced.
+            expect: For who rewrites what they have read: the files that must be the ones replaced.
 
         Returns:
             Whether the rows changed. The same rows made from other inputs are committed and count as
             unchanged.
 
         Raises:
-            CommitConflict: Other writers won the race for too long.
+            CommitConflict: Other writers won the race for too long, or replaced what ``expect`` names.
         """
         filters = [(name, "in", list(values)) for name, values in replace.items()]
         for attempt in range(_ATTEMPTS):
             table = self._open(spec) or self._create(spec)
             live = _live(spec, self.home.table(spec), table)
             before = [partition for partition in live if _matches(partition.values, replace)]
-            changed = _content(before) != _staged_content(spec, staged)
-            actions: list[AddAction | RemoveAction] = [_add(self.home.table(spec), file) for file in staged]
-            try:
-                table.create_write_transaction(
-                    actions,
-                    "overwrite",
-                    table.schema(),
-                    partition_by=list(spec.partition),
-                    partition_filters=filters,
-                    commit_properties=CommitProperties(max_commit_retries=0),
+            if expect is not None and {file.path for one in before for file in one.files} != set(expect):
+                raise CommitConflict(
+                    f"{spec.full_name}: {dict(replace)} was written by another task meanwhile; run again"
                 )
-            except CommitFailedError:
-                time.sleep(random.uniform(0.005, 0.05) * min(attempt + 1, 10))  # noqa: S311 - jitter
-                continue
-            except (DeltaError, OSError) as error:
-                raise CrossdomainError(
-                    f"cannot commit to {self.home.table(spec)}: {error}; the old partition is untouched"
-                ) from error
-            return changed
+            changed = _content(before) != _staged_content(spec, staged)
+            adds: list[AddAction | RemoveAction] = [_add(self.home.table(spec), file) for file in staged]
+            act = _Act(adds, staged, [file for partition in before for file in partition.files])
+            if self._committed(spec, table, act, attempt, mode="overwrite", partition_filters=filters):
+                return changed
+        raise CommitConflict(f"{spec.full_name}: {_ATTEMPTS} commits lost the race to other writers; run again")
+
+    def swap(self, spec: TableSpec, staged: Sequence[Staged], files: Sequence[DataFile]) -> None:
+        """Puts staged files in place of files with the same rows, in one atomic act; other files stay.
+
+        Raises:
+            CommitConflict: One of the files is not live any more, or other writers won the race for too long.
+        """
+        root = self.home.table(spec)
+        paths = {file.path for file in files}
+        for attempt in range(_ATTEMPTS):
+            table = self._open(spec)
+            live = [] if table is None else _live(spec, root, table)
+            if table is None or not paths <= {file.path for partition in live for file in partition.files}:
+                raise CommitConflict(f"{spec.full_name}: its files were replaced by another task meanwhile; run again")
+            adds = [_add(root, file, changes=False) for file in staged]
+            removes = [_remove(root, file) for file in files]
+            if self._committed(spec, table, _Act([*adds, *removes], staged, files), attempt, mode="append"):
+                return
         raise CommitConflict(f"{spec.full_name}: {_ATTEMPTS} commits lost the race to other writers; run again")
 
     def discard(self, staged: Iterable[Staged]) -> None:
-        """Removes files that will not be committed."""
-        for file in staged:
-            file.path.unlink(missing_ok=True)
+        """Removes files that will not be committed; those that were, before something else failed, stay."""
+        files = list(staged)
+        live: set[Path] = set()
+        for spec in {file.spec.full_name: file.spec for file in files}.values():
+            live |= {file.path for partition in self.partitions(spec) for file in partition.files}
+        for file in files:
+            if file.path not in live:
+                drop(file.path)
 
     # keeping house -----------------------------------------------------------------------------
 
-    def verify(self, spec: TableSpec) -> list[Orphan]:
-        """Files in the table's folder that its current version does not name.
+    def checksum(self, spec: TableSpec, path: Path) -> str:
+        """Checksum of the rows that a file holds now; its name begins with the one that it was committed with."""
+        parts = _checksums(self.con, spec, f"read_parquet({file_literal(path)}, hive_partitioning = false)")
+        return _digest(sorted((part, checksum) for part, (_, checksum) in parts.items()))
 
-        Raises:
-            CrossdomainError: The current version names a file that is not there or has another size.
-        """
-        root = self.home.table(spec)
-        live = {file.path: file for partition in self.partitions(spec) for file in partition.files}
-        for path, file in live.items():
-            if not path.exists() or path.stat().st_size != file.size:
-                raise CrossdomainError(f"{path} is named by {spec.full_name} and is missing or changed: rebuild it")
-        found = sorted(root.glob("**/*.parquet"))
-        return [
-            Orphan(spec.full_name, path, path.stat().st_size)
-            for path in found
-            if path not in live and "_delta_log" not in path.parts
-        ]
-
-    def collect(self, spec: TableSpec, *, keep_hours: int) -> list[Path]:
-        """Removes files that no version of the last ``keep_hours`` names, and returns them."""
-        table = self._open(spec)
-        if table is None:
-            return []
-        removed = table.vacuum(retention_hours=keep_hours, dry_run=False, enforce_retention_duration=False, full=True)
-        return [self.home.table(spec) / unquote(name) for name in removed]
+    def written_by_this_duckdb(self, path: Path) -> bool:
+        """Whether the DuckDB that wrote a file has the version of this one; others may hash rows otherwise."""
+        ((writer,),) = self.con.execute("SELECT created_by FROM parquet_file_metadata(?)", [exactly(path)]).fetchall()
+        return f"v{duckdb.__version__} " in f"{writer} "
 
     # within ------------------------------------------------------------------------------------
 
     def _open(self, spec: TableSpec) -> DeltaTable | None:
         root = self.home.table(spec)
-        return DeltaTable(str(root)) if DeltaTable.is_deltatable(str(root)) else None
+        if not DeltaTable.is_deltatable(str(root)):
+            return None
+        table = DeltaTable(str(root))
+        if tuple(table.metadata().partition_columns) != spec.partition:
+            raise CrossdomainError(
+                f"{root} is partitioned by {table.metadata().partition_columns}, {spec.full_name} by "
+                f"{list(spec.partition)}: an older version wrote it; remove the folder and run job {spec.job} again"
+            )
+        return table
 
     def _create(self, spec: TableSpec) -> DeltaTable:
         make_folder(self.home.table(spec))
@@ -283,55 +349,112 @@ class Lake:
         typed += [(column.name, column.type) for column in spec.columns]
         empty = ", ".join(f"CAST(NULL AS {kind}) AS {identifier(name)}" for name, kind in typed)
         schema = self.con.sql(f"SELECT {empty} WHERE false").to_arrow_table().schema
-        return DeltaTable.create(
-            str(self.home.table(spec)),
-            schema=schema,
-            mode="ignore",  # another task may have created it since
-            partition_by=list(spec.partition),
-            name=spec.full_name,
-            description=spec.description,
-        )
-
-    def _materialise(self, spec: TableSpec, source: str | pa.Table, into: str) -> None:
-        columns = ", ".join(
-            f"CAST({identifier(column.name)} AS {column.type}) AS {identifier(column.name)}" for column in spec.columns
-        )
-        order = ", ".join(f"{identifier(name)} NULLS FIRST" for name in spec.order)
-        if isinstance(source, pa.Table):
-            self.con.register(f"{into}_source", source)
-            rows = f"{into}_source"
-        else:
-            rows = f"({source})"
         try:
-            self.con.execute(f"CREATE TEMP TABLE {into} AS SELECT {columns} FROM {rows} ORDER BY {order}")  # noqa: S608
-        except duckdb.ConversionException as error:
-            raise CrossdomainError(f"{spec.full_name}: a value does not fit its column: {error}") from error
-        finally:
-            if isinstance(source, pa.Table):
-                self.con.unregister(f"{into}_source")
+            return DeltaTable.create(
+                str(self.home.table(spec)),
+                schema=schema,
+                mode="ignore",  # another task may have created it since
+                partition_by=list(spec.partition),
+                name=spec.full_name,
+                description=spec.description,
+            )
+        except (DeltaError, OSError) as error:
+            raise CrossdomainError(f"cannot create table {self.home.table(spec)}: {explained(error)}") from error
 
-    def _path(self, spec: TableSpec, values: Mapping[str, str], checksum: str) -> Path:
+    def _committed(self, spec: TableSpec, table: DeltaTable, act: _Act, attempt: int, **how: Any) -> bool:
+        """Commits on top of the version that was opened; False, after a while, if another writer was faster."""
+        try:
+            table.create_write_transaction(
+                act.actions,
+                schema=table.schema(),
+                partition_by=list(spec.partition),
+                commit_properties=CommitProperties(max_commit_retries=0),
+                **how,
+            )
+        except CommitFailedError:
+            time.sleep(random.uniform(0.005, 0.05) * min(attempt + 1, 10))  # noqa: S311 - jitter
+            return False
+        except (DeltaError, OSError) as error:
+            if act.happened(self.partitions(spec)):
+                return True  # what failed is the checkpoint that delta-rs makes after every hundredth commit
+            raise CrossdomainError(
+                f"cannot commit to {self.home.table(spec)}, the old partition is untouched: {explained(error)}"
+            ) from error
+        return True
+
+    def _folder(self, spec: TableSpec, values: Mapping[str, str]) -> Path:
         folder = self.home.table(spec)
         for name in spec.partition:
             folder /= f"{name}={values[name]}"
         make_folder(folder)
-        return folder / f"{checksum}-{uuid.uuid4().hex[:12]}.parquet"
+        return folder
 
-    def _copy(self, rows_table: str, path: Path, footer: Mapping[str, Any]) -> None:
-        said = literal(json.dumps(footer, sort_keys=True))
+    def _write(self, spec: TableSpec, source: str | pa.Table, path: Path, order: str | None, reserved: int) -> None:
+        """Writes the rows with a footer that leaves room for what is known only afterwards."""
+        columns = ", ".join(
+            f"CAST({identifier(column.name)} AS {column.type}) AS {identifier(column.name)}" for column in spec.columns
+        )
+        own_order = ", ".join(f"{identifier(name)} NULLS FIRST" for name in spec.order)
+        terms = own_order if order is None else order
+        given = f"source_{uuid.uuid4().hex}"
+        if isinstance(source, pa.Table):
+            self.con.register(given, source)
+        rows = given if isinstance(source, pa.Table) else f"({source})"
         try:
             self.con.execute(
-                f"COPY {rows_table} TO {literal(str(path))} "
-                f"(FORMAT parquet, COMPRESSION {_COMPRESSION}, KV_METADATA {{{_FOOTER}: {said}}})"
+                f"COPY (SELECT {columns} FROM {rows}{f' ORDER BY {terms}' if terms else ''}) "  # noqa: S608 - quoted
+                f"TO {literal(str(path))} (FORMAT parquet, {_WRITTEN.get(spec.layer, _WRITTEN_ELSEWHERE)}, "
+                f"KV_METADATA {{{_FOOTER}: {literal(_room(reserved))}}})"
             )
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        except (duckdb.IOException, OSError) as error:
-            path.unlink(missing_ok=True)
-            raise CrossdomainError(f"cannot write {path}: {error}; nothing was committed") from error
+        except duckdb.ConversionException as error:
+            raise CrossdomainError(f"{spec.full_name}: a value does not fit its column: {error}") from error
+        except duckdb.IOException as error:
+            raise CrossdomainError(f"cannot write {path}, nothing was committed: {explained(error)}") from error
+        finally:
+            if isinstance(source, pa.Table):
+                self.con.unregister(given)
+
+    def _read_back(self, spec: TableSpec, path: Path, *, unique: bool) -> dict[str, tuple[int, str]]:
+        """(rows, checksum) by part of a written file, whose rows are checked."""
+        file = f"read_parquet({file_literal(path)}, hive_partitioning = false)"
+        _check_nulls(self.con, spec, file)
+        if spec.key and not unique:
+            _check_key(self.con, spec, file)
+        return _checksums(self.con, spec, file)
+
+    def _seal(self, spec: TableSpec, path: Path, footer: Mapping[str, Any], reserved: int) -> None:
+        """Puts the footer's text where room was left for it, and makes the file last."""
+        text = json.dumps(footer, sort_keys=True)
+        if len(text) > reserved:  # a file of hundreds of deliveries: written again, with room enough
+            wider = path.with_name(f"staging-{uuid.uuid4().hex}.parquet")
+            stored = f"SELECT * FROM read_parquet({file_literal(path)}, hive_partitioning = false)"  # noqa: S608
+            self._write(spec, stored, wider, "", len(text))
+            wider.replace(path)
+            reserved = len(text)
+        with path.open("r+b") as file:
+            size = file.seek(-_TRAILER, os.SEEK_END) + _TRAILER
+            length = int.from_bytes(file.read(4), "little")  # a Parquet file ends with its footer, its length, PAR1
+            begin = size - _TRAILER - length
+            file.seek(begin)
+            place = file.read(length).index(_room(reserved).encode())
+            file.seek(begin + place)
+            file.write(text.ljust(reserved).encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _room(length: int) -> str:
+    return "~" * length
+
+
+def _read(column: Column) -> str:
+    """A column as readers get it."""
+    name = identifier(column.name)
+    return name if column.otherwise is None else f"coalesce({name}, {column.otherwise}) AS {name}"
+
+
+def _numbered(spec: TableSpec) -> str:
+    return ", file_row_number = true" if any(column.otherwise is not None for column in spec.columns) else ""
 
 
 def _live(spec: TableSpec, root: Path, table: DeltaTable) -> list[Partition]:
@@ -346,6 +469,8 @@ def _live(spec: TableSpec, root: Path, table: DeltaTable) -> list[Partition]:
             size=action["size_bytes"],
             checksum=Path(relative).name.split("-")[0],
             written_at=datetime.fromtimestamp(action["modification_time"] / 1000, tz=UTC),
+            first=action.get(f"min.{DS}"),
+            last=action.get(f"max.{DS}"),
         )
         found.setdefault(tuple(values.values()), []).append(file)
     return [
@@ -369,43 +494,68 @@ def _staged_content(spec: TableSpec, staged: Iterable[Staged]) -> set[tuple[tupl
     return {(values, "-".join(sorted(found))) for values, found in checksums.items()}
 
 
-def _add(root: Path, file: Staged) -> AddAction:
-    status = file.path.stat()
+def _add(root: Path, file: Staged, *, changes: bool = True) -> AddAction:
+    try:
+        status = file.path.stat()
+    except FileNotFoundError as error:
+        raise CrossdomainError(f"{file.path} was removed before it was committed; run the job again") from error
     return AddAction(
         path=file.path.relative_to(root).as_posix(),
         size=status.st_size,
         partition_values=dict(file.values),
         modification_time=status.st_mtime_ns // 1_000_000,
-        data_change=True,
-        stats=json.dumps({"numRecords": file.rows}),
+        data_change=changes,
+        stats=json.dumps({"numRecords": file.rows, **_days(file)}),
     )
 
 
-def _check_rows(con: duckdb.DuckDBPyConnection, spec: TableSpec, rows_table: str) -> None:
+def _remove(root: Path, file: DataFile) -> RemoveAction:
+    return RemoveAction(
+        path=file.path.relative_to(root).as_posix(),
+        data_change=False,
+        deletion_timestamp=time.time_ns() // 1_000_000,
+        size=file.size,
+        partition_values=dict(file.values),
+    )
+
+
+def _days(file: Staged) -> dict[str, dict[str, str]]:
+    """Statistics that let readers of one day pass over a file of raw without opening it."""
+    if file.spec.part != DS or not file.parts:
+        return {}
+    return {"minValues": {DS: min(file.parts)}, "maxValues": {DS: max(file.parts)}}
+
+
+def _check_nulls(con: duckdb.DuckDBPyConnection, spec: TableSpec, file: str) -> None:
     required = [column.name for column in spec.columns if column.required]
-    if required:
-        counts = ", ".join(f"count(*) FILTER ({identifier(name)} IS NULL)" for name in required)
-        nulls = con.execute(f"SELECT {counts} FROM {rows_table}").fetchone()  # noqa: S608 - quoted names
-        assert nulls is not None
-        if bad := {name: count for name, count in zip(required, nulls, strict=True) if count}:
-            raise CrossdomainError(f"{spec.full_name}: required columns hold nulls: {bad}")
-    if spec.key:
-        key = ", ".join(identifier(name) for name in spec.key)
-        twice = con.execute(
-            f"SELECT {key}, count(*) FROM {rows_table} GROUP BY {key} HAVING count(*) > 1 LIMIT 1"  # noqa: S608
-        ).fetchone()
-        if twice:
-            raise CrossdomainError(f"{spec.full_name}: key {spec.key} = {twice[:-1]} stands {twice[-1]} times")
+    if not required:
+        return
+    counts = ", ".join(f"count(*) FILTER ({identifier(name)} IS NULL)" for name in required)
+    (nulls,) = con.execute(f"SELECT {counts} FROM {file}").fetchall()  # noqa: S608 - quoted names
+    if bad := {name: count for name, count in zip(required, nulls, strict=True) if count}:
+        raise CrossdomainError(f"{spec.full_name}: required columns hold nulls: {bad}")
 
 
-def _checksums(con: duckdb.DuckDBPyConnection, spec: TableSpec, rows_table: str) -> dict[str, tuple[int, str]]:
-    """(rows, checksum) by delivery day; the rows' order is given by the table, so a set's hash suffices."""
+def _check_key(con: duckdb.DuckDBPyConnection, spec: TableSpec, file: str) -> None:
+    """Equal keys have equal hashes: only where hashes are equal the keys themselves are compared."""
+    key = ", ".join(identifier(name) for name in spec.key)
+    ((rows, hashes),) = con.execute(f"SELECT count(*), count(DISTINCT hash({key})) FROM {file}").fetchall()  # noqa: S608
+    if rows == hashes:
+        return
+    twice = con.execute(
+        f"SELECT {key}, count(*) FROM {file} GROUP BY {key} HAVING count(*) > 1 LIMIT 1"  # noqa: S608
+    ).fetchone()
+    if twice:
+        raise CrossdomainError(f"{spec.full_name}: key {spec.key} = {twice[:-1]} stands {twice[-1]} times")
+
+
+def _checksums(con: duckdb.DuckDBPyConnection, spec: TableSpec, file: str) -> dict[str, tuple[int, str]]:
+    """(rows, checksum) by part; the rows' order is given by the table, so a set's hash suffices."""
     columns = ", ".join(identifier(name) for name in spec.column_names)
-    delivered = DELIVERED_DS in spec.column_names
-    part = f"CAST({DELIVERED_DS} AS VARCHAR)" if delivered else literal(_NO_DELIVERY)
+    part = literal(_WHOLE) if spec.part is None else f"CAST({identifier(spec.part)} AS VARCHAR)"
     rows = con.execute(
-        f"SELECT {part}, count(*), sum(hash({columns})::HUGEINT), bit_xor(hash('x', {columns})) "  # noqa: S608
-        f"FROM {rows_table} GROUP BY 1"
+        f"SELECT part, count(*), sum(h::HUGEINT), bit_xor(hash(h)) "  # noqa: S608
+        f"FROM (SELECT {part} AS part, hash({columns}) AS h FROM {file}) GROUP BY part"
     ).fetchall()
     return {name: (count, _digest([count, total, mixed])) for name, count, total, mixed in rows}
 

@@ -7,12 +7,13 @@ import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import blake2b
 from shutil import rmtree
 from typing import Any
 
-from crossdomain.errors import MissingInput
-from crossdomain.storage.home import Home, make_folder, write_whole
+from crossdomain.errors import CrossdomainError, MissingInput
+from crossdomain.storage.home import Home, explained, make_folder, write_whole
 
 _METADATA = "metadata.json"
 
@@ -38,15 +39,42 @@ class ModelStore:
         if not folder.exists():
             aside = folder.with_name(f".{version}.{uuid.uuid4().hex}")
             make_folder(aside)
-            for name, data in content.items():
-                write_whole(aside / name, data)
             try:
+                for name, data in content.items():
+                    write_whole(aside / name, data)
                 os.rename(aside, folder)
-            except OSError:  # another task saved the same version first: its content is the same
+            except OSError as error:
+                if not folder.exists():  # else another task saved the same version first: its content is the same
+                    raise CrossdomainError(f"cannot write {folder}: {explained(error)}") from error
+            finally:
                 rmtree(aside, ignore_errors=True)
-                if not folder.exists():
-                    raise
         return version
+
+    def kinds(self) -> list[str]:
+        """Kinds of which there are models."""
+        root = self.home.models("any").parent
+        return sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+
+    def versions(self, kind: str) -> list[str]:
+        """Versions of a kind, sorted; no order of time."""
+        root = self.home.models(kind)
+        if not root.is_dir():
+            return []
+        return sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+    def saved_at(self, kind: str, version: str) -> datetime:
+        """When a version was saved (UTC)."""
+        return datetime.fromtimestamp((self.home.models(kind) / version).stat().st_mtime, tz=UTC)
+
+    def remove(self, kind: str, version: str) -> None:
+        """Deletes a version; whoever loads it from then on is told to train again."""
+        folder = self.home.models(kind) / version
+        aside = folder.with_name(f".{version}.{uuid.uuid4().hex}")
+        try:
+            os.rename(folder, aside)
+        except FileNotFoundError:  # another task was first
+            return
+        rmtree(aside)
 
     def load(self, kind: str, version: str) -> dict[str, bytes]:
         """Files of a version by name, without the metadata.

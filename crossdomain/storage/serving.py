@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,9 +21,9 @@ import duckdb
 
 from crossdomain.errors import CrossdomainError, MissingInput
 from crossdomain.storage.engine import identifier, literal
-from crossdomain.storage.home import Home, make_folder, write_whole
+from crossdomain.storage.home import Home, drop, explained, make_folder, write_whole
 from crossdomain.storage.lake import Lake, Partition
-from crossdomain.tables import TableSpec
+from crossdomain.tables import TableRegistry, TableSpec
 
 _KEPT = 3
 
@@ -62,6 +63,40 @@ def open_current(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
         con.close()
 
 
+def to_publish(lake: Lake, tables: TableRegistry, ds: date) -> list[tuple[TableSpec, Partition]]:
+    """The newest partition, up to the day, of every serving table that has one."""
+    found = []
+    for spec in tables:
+        if spec.layer == "serving":
+            until = [partition for partition in lake.partitions(spec) if partition.ds <= ds]
+            if until:
+                found.append((spec, until[-1]))
+    return found
+
+
+def forget_others(home: Home, *, keep_hours: int = 0) -> list[Path]:
+    """Deletes every publication but the current one, and what a kill left of one; readers of an older one keep theirs.
+
+    Args:
+        home: The home.
+        keep_hours: Those of the last hours stay.
+
+    Returns:
+        The deleted files.
+    """
+    if not home.serving.exists():
+        return []
+    deleted = []
+    with _lock(home.serving / ".lock"):
+        publication = current(home)
+        for path in sorted(home.serving.glob("*.duckdb*")):
+            young = time.time() - path.stat().st_mtime < keep_hours * 3600
+            if not young and (publication is None or path != publication.path):
+                path.unlink(missing_ok=True)
+                deleted.append(path)
+    return deleted
+
+
 def publish(lake: Lake, tables: Sequence[tuple[TableSpec, Partition]], ds: date) -> tuple[Publication, bool]:
     """Builds a serving database of the given partitions and flips ``CURRENT`` to it.
 
@@ -87,10 +122,11 @@ def publish(lake: Lake, tables: Sequence[tuple[TableSpec, Partition]], ds: date)
         try:
             rows = _build(lake, tables, aside)
             aside.replace(folder / name)
-        except (duckdb.IOException, OSError) as error:
-            raise CrossdomainError(f"cannot write {folder / name}: {error}; CURRENT is untouched") from error
+        except (duckdb.OperationalError, OSError) as error:
+            raise CrossdomainError(f"cannot write {folder / name}, CURRENT is untouched: {explained(error)}") from error
         finally:
-            aside.unlink(missing_ok=True)
+            drop(aside)
+            drop(aside.with_name(f"{aside.name}.wal"))
         said = {"ds": ds.isoformat(), "file": name, "rows": rows}
         write_whole(folder / "CURRENT", json.dumps(said, indent=1).encode())
         _forget_old(folder, keep=name)
@@ -118,6 +154,10 @@ def _forget_old(folder: Path, *, keep: str) -> None:
 
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
+    try:
+        file = path.open("w")
+    except OSError as error:
+        raise CrossdomainError(f"cannot write {path}, CURRENT is untouched: {explained(error)}") from error
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

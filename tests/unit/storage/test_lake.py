@@ -7,6 +7,7 @@ import sys
 import textwrap
 import time
 from concurrent.futures import ProcessPoolExecutor
+from datetime import timedelta
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -16,8 +17,10 @@ import pytest
 
 from crossdomain.errors import CrossdomainError
 from crossdomain.settings import Settings
+from crossdomain.storage.collection import collect, unnamed
 from crossdomain.storage.engine import connection
 from crossdomain.storage.home import Home
+from crossdomain.storage.inspection import inspect
 from crossdomain.storage.lake import Lake
 from crossdomain.tables import TableSpec
 
@@ -123,17 +126,17 @@ def test_orphans_are_found_and_collected_and_never_read(lake: Lake, spec: TableS
     put(lake, spec, ROWS)
     orphan = lake.stage(spec, ROWS + " WHERE range < 5", DAY, made_by={})
     assert len(read(lake, spec)) == 100
-    assert [one.path for one in lake.verify(spec)] == [orphan.path]
-    assert lake.collect(spec, keep_hours=0) == [orphan.path]
-    assert lake.verify(spec) == []
+    assert [one.path for one in unnamed(lake, spec)] == [orphan.path]
+    removed = collect(lake, spec, history=timedelta(), grace=timedelta())
+    assert [one.path for one in removed] == [orphan.path]
+    assert unnamed(lake, spec) == []
     assert len(read(lake, spec)) == 100
 
 
-def test_verify_tells_of_a_missing_file(lake: Lake, spec: TableSpec) -> None:
+def test_inspection_tells_of_a_missing_file(lake: Lake, spec: TableSpec) -> None:
     put(lake, spec, ROWS)
     lake.partitions(spec)[0].files[0].path.unlink()
-    with pytest.raises(CrossdomainError, match="missing or changed"):
-        lake.verify(spec)
+    assert [one.why for one in inspect(lake, spec).damage] == ["is missing"]
 
 
 def _write_days(root: Path, spec: TableSpec, days: list[str], value: int) -> None:
@@ -200,4 +203,4 @@ def test_a_writer_killed_at_any_time_leaves_a_whole_partition(home: Home, spec: 
             values = [row[2] for row in read(lake, spec)]
             assert len(values) == 50
             assert len(set(values)) == 1
-            lake.verify(spec)  # what the kill left is found, what is named is whole
+            assert inspect(lake, spec, deep=True).damage == ()
