@@ -1,4 +1,4 @@
-"""Raw rows of one business day to clean ones: parsed, judged, deduplicated, pseudonymous, and all accounted for.
+"""Raw rows of one business day to clean ones: typed, judged, masked, deduplicated, pseudonymous; none is lost.
 
 The steps are SQL over temporary tables of one connection: ``parsed`` (typed values and the first rule that a
 row breaks), ``accounts`` (keys of the people in it), the table's ``query.sql`` (its final shape and its own
@@ -17,13 +17,17 @@ import duckdb
 from crossdomain.errors import CrossdomainError, InputError
 from crossdomain.ingest.canonical import CanonicalColumn, CanonicalTable
 from crossdomain.ingest.feeds import Feed
-from crossdomain.ingest.parsing import NUMBER_KINDS, SQL_TYPES, TEXT_KINDS, read_columns, text_of, value_of
-from crossdomain.ingest.pseudonyms import define_contact_forms, map_accounts, map_contacts
+from crossdomain.ingest.judging import COLUMN_OF_REASON, broken_rule
+from crossdomain.ingest.parsing import SQL_TYPES, read_columns, value_of
+from crossdomain.ingest.pseudonyms import map_accounts, map_contacts, naming_columns
+from crossdomain.ingest.repair import define_repairs
 from crossdomain.settings import Settings
 from crossdomain.sql import query
 from crossdomain.storage.engine import identifier, literal
 from crossdomain.storage.keys import Keyring
 from crossdomain.tables import TableSpec
+from crossdomain.text.contact_forms import define_contact_forms
+from crossdomain.text.masking import mask_columns
 
 CLASSES = ("clean", "quarantined", "duplicate", "superseded", "suppressed")
 """What can become of a row of raw; their numbers add up to the rows read."""
@@ -40,8 +44,6 @@ VOCABULARY: Mapping[str, tuple[str, ...]] = {
     "statuses": ("on", "off"),
 }  # fmt: skip
 """Words that a row may use; another one is quarantined as ``unknown_<column>``."""
-
-_COLUMN_OF_REASON = "^(?:missing|unparseable|negative|future|unknown)_(.+)$"
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ class Cleaned:
 
     Attributes:
         table: Name without layer.
-        rows: SQL of the clean rows, with the columns of the table's schema.
+        rows: SQL of the clean rows, with the columns of the table's schema, in its order and without any key
+            twice.
         quarantined: SQL of the quarantined rows, with the columns of ``raw.quarantine``.
         counts: Rows by feed, delivery day and class; conserved.
     """
@@ -102,18 +105,25 @@ def clean_table(
         CrossdomainError: Rows were lost or doubled; a fault of this program.
     """
     define_contact_forms(con)
+    define_repairs(con)
     con.execute(f"CREATE OR REPLACE TEMP VIEW parsed AS {_parsed_rows(con, table, feeds, settings)}")
-    map_accounts(con, table, settings=settings, keys=keys, erased=erased)
+    named = _people_named(con, table, feeds)
+    map_accounts(con, table, named, settings=settings, keys=keys, erased=erased)
     if table.name == "users":
         map_contacts(con, keys)
     _shape(con, spec, settings)
+    mask_columns(con, "shaped", [column.name for column in table.columns if column.kind == "rich_text"])
     _classify(con, table)
     counts = _counts(con, table)
     _check_conservation(con, table, counts)
-    columns = ", ".join(identifier(name) for name in spec.column_names)
+    columns = ", ".join(f"shaped.{identifier(name)}" for name in spec.column_names)
+    order = ", ".join(f"shaped.{identifier(name)} NULLS FIRST" for name in spec.order)
     return Cleaned(
         table.name,
-        rows=f"SELECT {columns} FROM shaped ANTI JOIN exceptions USING (row_id)",  # noqa: S608 - quoted
+        rows=(
+            f"SELECT {columns} FROM shaped ANTI JOIN exceptions ON shaped.rowid = exceptions.row_id "  # noqa: S608
+            f"ORDER BY {order}"
+        ),
         quarantined=_quarantined(table),
         counts=counts,
     )
@@ -130,6 +140,12 @@ def _parsed_rows(
     if other := [name for name in present if feeds[name].table.name != table.name]:
         raise InputError(f"raw.{table.name} holds rows of feed {other[0]!r}, which now fills another table")
     if present:
+        files = [
+            name
+            for (name,) in con.execute(f"SELECT DISTINCT _file FROM {raw} ORDER BY _file").fetchall()  # noqa: S608
+        ]
+        con.execute(f"CREATE OR REPLACE TEMP TYPE feed_name AS ENUM ({_listed(present)})")
+        con.execute(f"CREATE OR REPLACE TEMP TYPE file_name AS ENUM ({_listed(files)})")
         return " UNION ALL ".join(_parsed_feed(feeds[name], settings) for name in present)
     typed = ", ".join(
         f"CAST(NULL AS {SQL_TYPES[column.kind]}) AS {identifier(column.name)}" for column in table.columns
@@ -141,22 +157,45 @@ def _parsed_rows(
     )
 
 
+def _people_named(con: duckdb.DuckDBPyConnection, table: CanonicalTable, feeds: Mapping[str, Feed]) -> str:
+    """SQL of the columns that name people, read as ``parsed`` reads them, but each different text only once."""
+    names = naming_columns(table)
+    if not names:
+        return "SELECT NULL WHERE false"
+    columns = [table.column(name) for name in names]
+    listed = ", ".join(identifier(name) for name in names)
+    present = con.execute(f"SELECT DISTINCT feed FROM raw.{identifier(table.name)} ORDER BY feed").fetchall()  # noqa: S608
+    selects = []
+    for (name,) in present:
+        texts = f"SELECT DISTINCT {listed} FROM raw.{identifier(table.name)} WHERE feed = {literal(name)}"  # noqa: S608
+        values = ", ".join(f"{identifier(value_of(column))} AS {identifier(column.name)}" for column in columns)
+        selects.append(f"SELECT {values} FROM ({read_columns(feeds[name], columns, texts)})")  # noqa: S608
+    nothing = f"SELECT {', '.join(f'CAST(NULL AS VARCHAR) AS {identifier(name)}' for name in names)} WHERE false"
+    return " UNION ALL ".join(selects) or nothing
+
+
 def _parsed_feed(feed: Feed, settings: Settings) -> str:
     table = feed.table
     whole = ", ".join(identifier(name) for name in (*table.column_names, "_version"))
     rows = f"FROM raw.{identifier(table.name)} WHERE feed = {literal(feed.name)}"
-    read = read_columns(feed, table.columns, f"SELECT *, hash({whole}) AS _record {rows}")
+    read = read_columns(feed, feed.judged_columns, f"SELECT *, hash({whole}) AS _record {rows}")
     values = ", ".join(f"{_value(table, column, settings)} AS {identifier(column.name)}" for column in table.columns)
-    rules = " ".join(rule for column in table.columns for rule in _rules(feed, column))
     return f"""
         (SELECT {values},
-            CASE WHEN _reason IS NOT NULL THEN _reason {rules} END AS reason,
-            feed, delivered_ds,
+            {broken_rule(feed)} AS reason,
+            CAST(feed AS feed_name) AS feed, delivered_ds,
             {"true" if feed.kind == "snapshot" else "false"} AS snapshot,
             {"true" if feed.consent_assumed else "false"} AS consent_assumed,
-            {{'file': _file, 'line': _line, 'named': _column, 'version': _version, 'record': _record}} AS source
+            {{
+                'file': CAST(_file AS file_name), 'line': _line, 'named': _column, 'version': _version,
+                'record': _record
+            }} AS source
         FROM ({read}))
     """  # noqa: S608 - identifiers and literals quoted
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(literal(name) for name in names)
 
 
 def _value(table: CanonicalTable, column: CanonicalColumn, settings: Settings) -> str:
@@ -165,32 +204,13 @@ def _value(table: CanonicalTable, column: CanonicalColumn, settings: Settings) -
     return identifier(value_of(column))
 
 
-def _rules(feed: Feed, column: CanonicalColumn) -> list[str]:
-    """What may be wrong with one value, in order."""
-    text, value = identifier(text_of(column)), identifier(value_of(column))
-    rules = []
-    if feed.requires(column.name):
-        rules.append(f"WHEN {text} IS NULL THEN 'missing_{column.name}'")
-    if column.name == feed.table.day:  # a row without a usable time has its reason already
-        return rules
-    if column.kind not in TEXT_KINDS:
-        rules.append(f"WHEN {text} IS NOT NULL AND {value} IS NULL THEN 'unparseable_{column.name}'")
-    if column.kind in NUMBER_KINDS and not column.signed:
-        rules.append(f"WHEN {value} < 0 THEN 'negative_{column.name}'")
-    if column.kind == "time":
-        rules.append(f"WHEN {value} >= _until THEN 'future_{column.name}'")
-    if column.name == "domain":
-        rules.append(f"WHEN NOT list_contains(getvariable('domains'), {value}) THEN 'unknown_domain'")
-    return rules
-
-
 def _shape(con: duckdb.DuckDBPyConnection, spec: TableSpec, settings: Settings) -> None:
-    """Leaves table ``shaped``: the table's own SQL over ``parsed``, with a number for each row."""
+    """Leaves table ``shaped``: the table's own SQL over ``parsed``."""
     sql = query(spec)
     known = {**{name: list(words) for name, words in VOCABULARY.items()}, "domains": list(settings.domains)}
     used = {name: known[name] for name in set(re.findall(r"\$([a-z_]+)", sql))}
     con.execute("SET VARIABLE domains = ?", [list(settings.domains)])
-    con.execute(f"CREATE OR REPLACE TEMP TABLE shaped AS SELECT row_number() OVER () AS row_id, * FROM ({sql})", used)  # noqa: S608
+    con.execute(f"CREATE OR REPLACE TEMP TABLE shaped AS {sql}", used)
 
 
 def _classify(con: duckdb.DuckDBPyConnection, table: CanonicalTable) -> None:
@@ -199,18 +219,17 @@ def _classify(con: duckdb.DuckDBPyConnection, table: CanonicalTable) -> None:
     Of rows with one key the newest record is clean: the largest version, then the latest delivery, then the
     last line. Of several copies of one record the first is kept, so that it counts as known since then.
     """
-    key = [identifier(name) for name in table.key]
-    same = " AND ".join(f"shaped.{name} IS NOT DISTINCT FROM twice.{name}" for name in key)
-    listed = ", ".join(key)
+    listed = ", ".join(f"shaped.{identifier(name)}" for name in table.key)
     newest = (
         "TRY_CAST(source.version AS DECIMAL(38,6)) {0} NULLS {1}, source.version {0} NULLS {1}, delivered_ds {0}, "
-        "feed {0}, source.file {0}, source.line {0}"
+        "CAST(feed AS VARCHAR) {0}, CAST(source.file AS VARCHAR) {0}, source.line {0}"
     )
     con.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE exceptions AS
-        WITH twice AS (
-            SELECT {listed} FROM shaped WHERE reason IS NULL AND NOT erased GROUP BY ALL HAVING count(*) > 1
+        WITH alike AS (  -- equal keys have equal hashes; rows that only share a hash fall apart again below
+            SELECT hash({listed}) AS key_hash FROM shaped WHERE reason IS NULL AND NOT erased
+            GROUP BY key_hash HAVING count(*) > 1
         ),
         repeated AS (
             SELECT row_id, source.record AS record,
@@ -220,10 +239,13 @@ def _classify(con: duckdb.DuckDBPyConnection, table: CanonicalTable) -> None:
                 row_number() OVER (
                     PARTITION BY {listed}, source.record ORDER BY {newest.format("ASC", "FIRST")}
                 ) AS copy
-            FROM (SELECT shaped.* FROM shaped SEMI JOIN twice ON {same} WHERE reason IS NULL AND NOT erased)
+            FROM (
+                SELECT shaped.rowid AS row_id, shaped.* FROM shaped SEMI JOIN alike ON hash({listed}) = key_hash
+                WHERE reason IS NULL AND NOT erased
+            ) AS shaped
         )
-        SELECT row_id, 'quarantined' AS class FROM shaped WHERE reason IS NOT NULL
-        UNION ALL SELECT row_id, 'suppressed' FROM shaped WHERE reason IS NULL AND erased
+        SELECT rowid AS row_id, 'quarantined' AS class FROM shaped WHERE reason IS NOT NULL
+        UNION ALL SELECT rowid, 'suppressed' FROM shaped WHERE reason IS NULL AND erased
         UNION ALL SELECT row_id, if(copy > 1, 'duplicate', 'superseded') FROM repeated
             WHERE copy > 1 OR record <> newest
         """  # noqa: S608 - quoted
@@ -232,8 +254,20 @@ def _classify(con: duckdb.DuckDBPyConnection, table: CanonicalTable) -> None:
 
 def _counts(con: duckdb.DuckDBPyConnection, table: CanonicalTable) -> tuple[RowCount, ...]:
     rows = con.execute(
-        "SELECT feed, delivered_ds, coalesce(class, 'clean') AS class, count(*) FROM shaped "
-        "LEFT JOIN exceptions USING (row_id) GROUP BY ALL ORDER BY ALL"
+        """
+        WITH excepted AS (
+            SELECT feed, delivered_ds, class, count(*) AS rows
+            FROM shaped JOIN exceptions ON shaped.rowid = exceptions.row_id GROUP BY ALL
+        ),
+        whole AS (SELECT feed, delivered_ds, count(*) AS rows FROM shaped GROUP BY ALL)
+        SELECT CAST(feed AS VARCHAR) AS feed, delivered_ds, class, CAST(sum(rows) AS BIGINT) AS rows
+        FROM (
+            SELECT feed, delivered_ds, class, rows FROM excepted
+            UNION ALL SELECT feed, delivered_ds, 'clean', rows FROM whole
+            UNION ALL SELECT feed, delivered_ds, 'clean', -rows FROM excepted
+        )
+        GROUP BY ALL HAVING sum(rows) > 0 ORDER BY ALL
+        """
     ).fetchall()
     return tuple(RowCount(table.name, *row) for row in rows)
 
@@ -259,14 +293,18 @@ def _quarantined(table: CanonicalTable) -> str:
     """SQL of the quarantined rows with the record as it was delivered."""
     record = ", ".join(f"{identifier(name)} := row.{identifier(name)}" for name in (*table.column_names, "extra"))
     return f"""
-        SELECT {literal(table.name)} AS table_name, shaped.feed AS feed, shaped.delivered_ds AS delivered_ds,
-            shaped.reason AS reason,
-            coalesce(shaped.source.named, nullif(regexp_extract(shaped.reason, {literal(_COLUMN_OF_REASON)}, 1), ''))
+        WITH wanted AS MATERIALIZED (
+            SELECT shaped.reason AS reason, shaped.source.named AS named, shaped.delivered_ds AS delivered_ds,
+                CAST(shaped.feed AS VARCHAR) AS feed, CAST(shaped.source.file AS VARCHAR) AS file,
+                shaped.source.line AS line
+            FROM shaped JOIN exceptions ON shaped.rowid = exceptions.row_id AND exceptions.class = 'quarantined'
+        )
+        SELECT {literal(table.name)} AS table_name, wanted.feed AS feed, wanted.delivered_ds AS delivered_ds,
+            wanted.reason AS reason,
+            coalesce(wanted.named, nullif(regexp_extract(wanted.reason, {literal(COLUMN_OF_REASON)}, 1), ''))
                 AS column_name,
-            shaped.source.file AS file, shaped.source.line AS line,
-            CAST(to_json(struct_pack({record})) AS VARCHAR) AS record
-        FROM shaped
-        JOIN exceptions ON shaped.row_id = exceptions.row_id AND exceptions.class = 'quarantined'
-        JOIN raw.{identifier(table.name)} AS row ON row.feed = shaped.feed AND row.delivered_ds = shaped.delivered_ds
-            AND row._file = shaped.source.file AND row._line = shaped.source.line
+            wanted.file AS file, wanted.line AS line, CAST(to_json(struct_pack({record})) AS VARCHAR) AS record
+        FROM raw.{identifier(table.name)} AS row
+        JOIN wanted ON row._line = wanted.line AND row._file = wanted.file AND row.feed = wanted.feed
+            AND row.delivered_ds = wanted.delivered_ds
     """  # noqa: S608 - quoted

@@ -53,7 +53,9 @@ def find_deliveries(home: Home, feeds: dict[str, Feed], day: date, settings: Set
 
 
 def _delivery(folder: Path, feed: Feed, day: date, settings: Settings) -> Delivery:
-    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name[0] not in "._")
+    files = sorted(path for path in folder.iterdir() if path.name[0] not in "._")
+    if odd := [path for path in files if not path.is_file()]:
+        raise InputError(f"{odd[0]}: is a folder or a broken link; put the delivery's files themselves into its folder")
     endings = tuple(f".{feed.format}{packed}" for packed in ("", ".gz" if feed.format in _PACKABLE else ""))
     if strange := [path.name for path in files if not path.name.lower().endswith(endings)]:
         raise InputError(

@@ -6,11 +6,12 @@ quarantined with its reason.
 
 from __future__ import annotations
 
-import string
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from crossdomain.ingest.canonical import CanonicalColumn, ColumnKind
-from crossdomain.ingest.feeds import EPOCHS, Feed, SourceColumn
+from crossdomain.ingest.feeds import Feed, SourceColumn
+from crossdomain.ingest.repair import BLANK, half_width, html_unescaped, repairs_of, trimmed, without_affixes
+from crossdomain.ingest.times import read_day, read_instant
 from crossdomain.storage.engine import identifier, literal
 
 SQL_TYPES: dict[ColumnKind, str] = {
@@ -30,43 +31,38 @@ SQL_TYPES: dict[ColumnKind, str] = {
 NUMBER_KINDS = ("money", "integer", "number")
 TEXT_KINDS = ("text", "rich_text", "word")
 
-_BLANK = " \t\r\n\v\f\u00a0\u3000\ufeff\u200b"
-_FULL_WIDTH = "".join(chr(code + 0xFEE0) for code in range(0x21, 0x7F))
-_HALF_WIDTH = "".join(chr(code) for code in range(0x21, 0x7F))
 _THOUSANDS = r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?"
-_OFFSET = r":\d\d(\.\d+)?\s*(Z|z|[+-]\d\d(:?\d\d)?)$"
-_ENTITIES = {"&nbsp;": " ", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'", "&amp;": "&"}
 _TAG_SEPARATORS = r"[,，、;；|]"
-_YEAR_1, _YEAR_9999 = -62135596800, 253402300799  # what an instant can hold, in seconds from 1970
 _TRUE = ("true", "t", "1", "yes", "y", "是")
 _FALSE = ("false", "f", "0", "no", "n", "否")
+_Level = dict[str, str]
 
 
 def read_columns(feed: Feed, columns: Sequence[CanonicalColumn], relation: str) -> str:
     """SQL that adds to each row of a relation, for every column ``c``, its ``text c`` and its ``value c``.
 
-    The text is the raw value without white space, byte order marks and zero-width spaces at its ends, null if
-    nothing is left. The value is typed, and null where the text is null or cannot be read. The steps are
-    nested queries, so that each is computed once.
+    The text is the raw value without white space, byte order marks and zero-width spaces at its ends and with
+    what the feed declares to be mended, null if nothing is left. The value is typed, and null where the text is
+    null or cannot be read. The steps are nested queries, so that each is computed once; a column for which the
+    feed declares nothing has no more of them than its kind needs.
 
     Args:
         feed: Says how the source writes the columns.
-        columns: Columns of the feed's table.
-        relation: SQL of rows with the raw columns.
+        columns: Columns of the feed's table, or ``feed.judged_columns``.
+        relation: SQL of rows with the raw columns, and ``extra`` where checked ones are read; the connection needs
+            ``define_repairs`` for rich text and for the repairs ``html`` and ``mojibake``.
     """
-    steps = (
-        {text_of(column): cleaned_text(column.name) for column in columns},
-        {f"half {column.name}": _half_width(identifier(text_of(column))) for column in columns if _is_coded(column)},
-        {
-            f"plain {column.name}": _plain_number(feed.source(column.name), identifier(f"half {column.name}"))
-            for column in columns
-            if column.kind in NUMBER_KINDS
-        },
-        {value_of(column): _value(feed, column) for column in columns},
-    )
-    for step in steps:
-        added = "".join(f", {expression} AS {identifier(name)}" for name, expression in step.items())
-        relation = f"SELECT *{added} FROM ({relation})"  # noqa: S608 - identifiers and literals quoted
+    half = {f"half {column.name}": half_width(identifier(text_of(column))) for column in columns if _is_coded(column)}
+    plain = {
+        f"plain {column.name}": _plain_number(feed.source(column.name), identifier(f"half {column.name}"))
+        for column in columns
+        if column.kind in NUMBER_KINDS
+    }
+    typed, values = _typed(feed, columns)
+    for level in (*_texts(feed, columns), half, plain, typed, values):
+        if level:
+            added = "".join(f", {expression} AS {identifier(name)}" for name, expression in level.items())
+            relation = f"SELECT *{added} FROM ({relation})"  # noqa: S608 - identifiers and literals quoted
     return relation
 
 
@@ -82,12 +78,61 @@ def value_of(column: CanonicalColumn) -> str:
 
 def cleaned_text(column: str) -> str:
     """A raw value without white space, byte order marks and zero-width spaces at its ends; null if nothing is left."""
-    value, blank = identifier(column), tuple(map(ord, _BLANK))
-    # Trimming a set of characters is slow: it is left to the few values that need it.
-    return (
-        f"nullif(CASE WHEN unicode({value}) IN {blank} OR unicode({value}[-1]) IN {blank} "
-        f"THEN trim({value}, {literal(_BLANK)}) ELSE {value} END, '')"
-    )
+    return trimmed(identifier(column))
+
+
+def text_as_read(feeds: Mapping[str, Feed], column: str) -> str:
+    """SQL of a column's text as ``read_columns`` reads it, in one expression, for rows of any feed.
+
+    Args:
+        feeds: All feeds; rows of others are only trimmed.
+        column: A raw text column, qualified if need be; the rows need ``feed``, qualified alike.
+    """
+    qualifier, _, name = column.rpartition(".")
+    told_apart = []
+    for feed in feeds.values():
+        steps = _text_steps(feed, feed.table.column(name)) if name in feed.table.column_names else []
+        if len(steps) > 1:
+            text = identifier(column)
+            for step in steps:
+                text = step(text)
+            told_apart.append(f"WHEN {literal(feed.name)} THEN {text}")
+    if not told_apart:
+        return cleaned_text(column)
+    feed_column = identifier(f"{qualifier}.feed" if qualifier else "feed")
+    return f"CASE {feed_column} {' '.join(told_apart)} ELSE {cleaned_text(column)} END"
+
+
+def _raw_value(feed: Feed, column: CanonicalColumn) -> str:
+    """A value as delivered: checked columns lie in ``extra``, under their name in the source."""
+    for checked in feed.checked:
+        if checked.column == column:
+            path = f'$."{checked.source.path}"'
+            return f"json_extract_string(extra, {literal(path)})"
+    return identifier(column.name)
+
+
+def _texts(feed: Feed, columns: Sequence[CanonicalColumn]) -> list[_Level]:
+    """Levels that end with every column's text."""
+    levels: list[_Level] = []
+    for column in columns:
+        current = _raw_value(feed, column)
+        steps = _text_steps(feed, column)
+        for depth, step in enumerate(steps):
+            if depth == len(levels):
+                levels.append({})
+            name = text_of(column) if depth == len(steps) - 1 else f"step {depth} {column.name}"
+            levels[depth][name] = step(current)
+            current = identifier(name)
+    return levels
+
+
+def _text_steps(feed: Feed, column: CanonicalColumn) -> list[Callable[[str], str]]:
+    source = feed.source(column.name)
+    steps = [trimmed, *repairs_of(source, feed.nulls)]
+    if source.strip and column.kind not in NUMBER_KINDS:  # of numbers when their characters are half width
+        steps.append(lambda text: f"nullif({without_affixes(text, source.strip)}, '')")
+    return steps
 
 
 def _is_coded(column: CanonicalColumn) -> bool:
@@ -95,25 +140,36 @@ def _is_coded(column: CanonicalColumn) -> bool:
     return column.kind in (*NUMBER_KINDS, "time", "day")
 
 
+def _typed(feed: Feed, columns: Sequence[CanonicalColumn]) -> tuple[_Level, _Level]:
+    """What values are computed from, and the values."""
+    before: _Level = {}
+    values: _Level = {}
+    for column in columns:
+        source, half = feed.source(column.name), identifier(f"half {column.name}")
+        if column.kind == "time":
+            steps, values[value_of(column)] = read_instant(source.formats, feed.timezone, half, column.name)
+            before |= steps
+        elif column.kind == "integer":
+            cast = f"cast {column.name}"
+            before[cast] = f"TRY_CAST({identifier(f'plain {column.name}')} AS BIGINT)"
+            values[value_of(column)] = _integer(identifier(cast), identifier(f"plain {column.name}"))
+        else:
+            values[value_of(column)] = _value(feed, column)
+    return before, values
+
+
 def _value(feed: Feed, column: CanonicalColumn) -> str:
     source, text = feed.source(column.name), identifier(text_of(column))
-    half, plain = identifier(f"half {column.name}"), identifier(f"plain {column.name}")
+    plain = identifier(f"plain {column.name}")
     match column.kind:
-        case "text":
-            return text
         case "rich_text":
             return _rich_text(text)
         case "word":
             return f"lower({text})"
-        case "time":
-            return _instant(source, feed.timezone, half)
         case "day":
-            return _day(source, half)
+            return read_day(source.formats, identifier(f"half {column.name}"))
         case "money":
             return _money(source, plain)
-        case "integer":
-            whole = f"TRY_CAST(split_part({plain}, '.', 1) AS BIGINT)"
-            return f"CASE WHEN regexp_full_match({plain}, '[-+]?\\d+(\\.0+)?') THEN {whole} END"
         case "number":
             written = "[-+]?\\d+(\\.\\d+)?([eE][-+]?\\d+)?"
             return f"CASE WHEN regexp_full_match({plain}, '{written}') THEN TRY_CAST({plain} AS DOUBLE) END"
@@ -121,69 +177,43 @@ def _value(feed: Feed, column: CanonicalColumn) -> str:
             return f"CASE WHEN lower({text}) IN {_TRUE} THEN true WHEN lower({text}) IN {_FALSE} THEN false END"
         case "tags":
             return _tags(source, text)
+        case _:
+            return _joined(source, text)
 
 
-def _half_width(text: str) -> str:
-    # strlen counts bytes: where it equals the length all characters are ASCII already.
-    translated = f"translate({text}, {literal(_FULL_WIDTH)}, {literal(_HALF_WIDTH)})"
-    return f"CASE WHEN strlen({text}) = length({text}) THEN {text} ELSE {translated} END"
+def _joined(source: SourceColumn, text: str) -> str:
+    """An id that is unique only together with other columns; a part that is missing leaves its place empty."""
+    parts = "".join(f" || '/' || coalesce({identifier(f'text {name}')}, '')" for name in source.joined_with)
+    return f"{text}{parts}"
 
 
 def _rich_text(text: str) -> str:
     plain = f"CASE WHEN contains({text}, '<') THEN regexp_replace({text}, '<br\\s*/?>', chr(10), 'gi') ELSE {text} END"
-    replaced = plain
-    for entity, character in _ENTITIES.items():
-        replaced = f"replace({replaced}, {literal(entity)}, {literal(character)})"
-    return f"CASE WHEN contains({text}, '&') THEN {replaced} ELSE {plain} END"
-
-
-def _instant(source: SourceColumn, timezone: str, text: str) -> str:
-    """A time as an instant: without zone it is local to the feed's zone."""
-    if not source.formats:
-        with_offset = f"TRY_CAST({text} AS TIMESTAMPTZ)"
-        local = f"timezone({literal(timezone)}, TRY_CAST({text} AS TIMESTAMP))"
-        return _finite(f"CASE WHEN regexp_matches({text}, '{_OFFSET}') THEN {with_offset} ELSE {local} END")
-    tried = []
-    for written in source.formats:
-        if written in EPOCHS:
-            seconds = f"(TRY_CAST({text} AS DOUBLE) / {EPOCHS[written]})"
-            tried.append(f"CASE WHEN {seconds} BETWEEN {_YEAR_1} AND {_YEAR_9999} THEN to_timestamp({seconds}) END")
-        elif "%z" in written:
-            tried.append(f"TRY_CAST(try_strptime({text}, {literal(written)}) AS TIMESTAMPTZ)")
-        else:
-            tried.append(f"timezone({literal(timezone)}, try_strptime({text}, {literal(written)}))")
-    return f"coalesce({', '.join(tried)})"
-
-
-def _day(source: SourceColumn, text: str) -> str:
-    if not source.formats:
-        return _finite(f"TRY_CAST({text} AS DATE)")
-    tried = ", ".join(f"CAST(try_strptime({text}, {literal(written)}) AS DATE)" for written in source.formats)
-    return f"coalesce({tried})"
-
-
-def _finite(value: str) -> str:
-    """``infinity`` and its like are valid to DuckDB and nobody's time."""
-    return f"CASE WHEN isfinite({value}) THEN {value} END"
+    return html_unescaped(text, plain)
 
 
 def _plain_number(source: SourceColumn, half: str) -> str:
     """A number's text without what the feed strips and without separators between thousands."""
-    number = half
-    for part in source.strip:
-        number = f"trim(regexp_replace({number}, {literal(f'^({_escaped(part)})|({_escaped(part)})$')}, '', 'g'))"
+    number = without_affixes(half, source.strip)
     grouped = f"contains({number}, ',') AND regexp_full_match({number}, '{_THOUSANDS}')"
     return f"CASE WHEN {grouped} THEN replace({number}, ',', '') ELSE {number} END"
 
 
-def _escaped(text: str) -> str:
-    return "".join(f"\\{character}" if character in string.punctuation else character for character in text)
+def _integer(cast: str, number: str) -> str:
+    # A cast also takes 1e3, 0x1F and 12.7: most texts are what the cast gives, the others are looked at.
+    whole = f"TRY_CAST(split_part({number}, '.', 1) AS BIGINT)"
+    return (
+        f"CASE WHEN CAST({cast} AS VARCHAR) = {number} THEN {cast} "
+        f"WHEN regexp_full_match({number}, '[-+]?\\d+(\\.0+)?') THEN {whole} END"
+    )
 
 
 def _money(source: SourceColumn, number: str) -> str:
-    factor = "0.01" if source.unit == "fen" else "1.00"
-    exact = f"TRY_CAST({number} AS DECIMAL(20,4)) * CAST({factor} AS DECIMAL(3,2))"
-    return f"CASE WHEN regexp_full_match({number}, '[-+]?\\d+(\\.\\d+)?') THEN TRY_CAST({exact} AS DECIMAL(18,2)) END"
+    """An amount in yuan, rounded half away from zero; of fen up to a hundred million million."""
+    exact = f"TRY_CAST({number} AS DECIMAL(18,2))"
+    if source.unit == "fen":
+        exact = f"CAST(TRY_CAST({number} AS DECIMAL(16,2)) * CAST(0.01 AS DECIMAL(2,2)) AS DECIMAL(18,2))"
+    return f"CASE WHEN regexp_full_match({number}, '[-+]?\\d+(\\.\\d+)?') THEN {exact} END"
 
 
 def _tags(source: SourceColumn, text: str) -> str:
@@ -196,5 +226,5 @@ def _tags(source: SourceColumn, text: str) -> str:
         f"THEN CAST(json_extract_string({text}, '$[*]') AS VARCHAR[]) "
         f"ELSE {parts} END"
     )
-    trimmed = f"list_filter(list_transform({listed}, lambda tag: trim(tag, {literal(_BLANK)})), lambda tag: tag <> '')"
+    trimmed = f"list_filter(list_transform({listed}, lambda tag: trim(tag, {literal(BLANK)})), lambda tag: tag <> '')"
     return f"list_filter({trimmed}, lambda tag, position: list_position({trimmed}, tag) = position)"

@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import duckdb
 import pyarrow as pa
 
 from crossdomain.ingest.canonical import CanonicalTable
 from crossdomain.settings import Settings
 from crossdomain.storage.engine import identifier, literal
-from crossdomain.storage.keys import Keyring
+from crossdomain.storage.keys import KEY_BYTES, SEPARATOR, Keyring
 from crossdomain.storage.lake import Lake
 from crossdomain.tables import TableSpec
 
 _UNIT_NAMESPACE = "CASE WHEN unit_type = 'account' THEN domain ELSE 'unit:' || unit_type END"
-_COUNTRY_CODE = r"^(0086|86)(1\d{10})$"
-
-
-def define_contact_forms(con: duckdb.DuckDBPyConnection) -> None:
-    """Defines ``normal_phone`` and ``normal_email``: the forms under which contacts are compared across domains.
-
-    A phone number is its digits, without China's country code before a mobile number; a mail address is in
-    lower case. What is too short to be either is null.
-    """
-    digits = "regexp_replace(given, '\\D', '', 'g')"
-    con.execute(
-        f"CREATE OR REPLACE TEMP MACRO normal_phone(given) AS CASE WHEN length({digits}) >= 5 "
-        f"THEN regexp_replace({digits}, '{_COUNTRY_CODE}', '\\2') END"
-    )
-    con.execute(
-        "CREATE OR REPLACE TEMP MACRO normal_email(given) AS CASE WHEN contains(given, '@') THEN lower(given) END"
-    )
+_BLOCK = 64  # bytes that SHA-256 works on at a time
 
 
 def erased_accounts(lake: Lake, spec: TableSpec) -> frozenset[bytes]:
@@ -49,31 +36,72 @@ def erased_accounts(lake: Lake, spec: TableSpec) -> frozenset[bytes]:
 def map_accounts(
     con: duckdb.DuckDBPyConnection,
     table: CanonicalTable,
+    named: str,
     *,
     settings: Settings,
     keys: Keyring,
     erased: frozenset[bytes],
 ) -> None:
-    """Leaves table ``accounts`` (namespace, user_id, account, erased) for everyone named in view ``parsed``."""
-    union = " UNION ALL ".join(
-        f"SELECT {_namespace(source, settings)} AS namespace, {identifier(column)} AS user_id FROM parsed"  # noqa: S608
+    """Leaves table ``accounts`` (namespace, user_id, account, erased) for everyone whom rows name.
+
+    The account key is of type UUID here, which is 16 bytes of fixed length and orders as the bytes do: rows are
+    joined and sorted by it faster than by a BLOB. Tables of the lake take it as the BLOB that it is.
+
+    Args:
+        con: A connection.
+        table: The canonical table of the rows.
+        named: SQL of the columns that name people, as ``naming_columns`` lists them.
+        settings: The domains.
+        keys: For pseudonyms.
+        erased: Everyone who was erased.
+    """
+    pairs = " UNION ALL ".join(
+        f"SELECT {_namespace(source, settings)} AS namespace, {identifier(column)} AS user_id FROM ({named})"  # noqa: S608
         for source, column in table.accounts
     )
-    pairs: list[tuple[str, str]] = []
-    if union:
-        pairs = con.execute(
-            f"SELECT DISTINCT namespace, user_id FROM ({union}) WHERE namespace IS NOT NULL AND user_id IS NOT NULL"  # noqa: S608
-        ).fetchall()
-    flags = [keys.erased(*pair) in erased for pair in pairs] if erased else [False] * len(pairs)
-    found = pa.table(
-        {
-            "namespace": pa.array([namespace for namespace, _ in pairs], pa.string()),
-            "user_id": pa.array([user for _, user in pairs], pa.string()),
-            "account": pa.array(keys.accounts(pairs), pa.binary()),
-            "erased": pa.array(flags, pa.bool_()),
-        }
-    )
-    _keep(con, "accounts", found)
+    if not pairs:
+        pairs = "SELECT CAST(NULL AS VARCHAR) AS namespace, CAST(NULL AS VARCHAR) AS user_id"
+    message = f"namespace || {literal(SEPARATOR)} || user_id"
+    con.register("erased_people", pa.table({"erased": pa.array(sorted(erased), pa.binary())}))
+    gone = f"{_hmac('erasure', message)} IN (FROM erased_people)" if erased else "false"
+    with _pads(con, pseudonym=keys.pseudonym, erasure=keys.erasure):
+        con.execute(
+            f"""
+            CREATE OR REPLACE TEMP TABLE accounts AS
+            SELECT namespace, user_id, CAST({_hmac("pseudonym", message)} AS UUID) AS account, {gone} AS erased
+            FROM (SELECT DISTINCT namespace, user_id FROM ({pairs}))
+            WHERE namespace IS NOT NULL AND user_id IS NOT NULL
+            """  # noqa: S608 - identifiers and literals quoted
+        )
+    con.unregister("erased_people")
+
+
+def naming_columns(table: CanonicalTable) -> tuple[str, ...]:
+    """Columns of a table that name people, and those that say in which namespace."""
+    kinds = {"unit": ("unit_type", "domain"), "domain": ("domain",)}
+    spaces = [name for source, _ in table.accounts for name in kinds.get(str(source), ())]
+    return tuple(dict.fromkeys([*spaces, *(column for _, column in table.accounts)]))
+
+
+@contextmanager
+def _pads(con: duckdb.DuckDBPyConnection, **keys: bytes) -> Iterator[None]:
+    """Keys as the padded blocks of HMAC, bound as variables of the connection for the time of a query."""
+    names = []
+    for name, key in keys.items():
+        for side, mask in (("inner", 0x36), ("outer", 0x5C)):
+            names.append(f"{name}_{side}")
+            con.execute(f"SET VARIABLE {names[-1]} = ?", [bytes(byte ^ mask for byte in key.ljust(_BLOCK, b"\0"))])
+    try:
+        yield
+    finally:
+        for name in names:
+            con.execute(f"RESET VARIABLE {name}")
+
+
+def _hmac(key: str, message: str) -> str:
+    """SQL of HMAC-SHA-256 (RFC 2104) of a text under a key of ``_pads``, its first 16 bytes."""
+    inner = f"unhex(sha256(getvariable('{key}_inner') || encode({message})))"
+    return f"unhex(sha256(getvariable('{key}_outer') || {inner}))[1:{KEY_BYTES}]"
 
 
 def map_contacts(con: duckdb.DuckDBPyConnection, keys: Keyring) -> None:

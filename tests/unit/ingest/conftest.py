@@ -88,6 +88,11 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
+    return new_world(tmp_path)
+
+
+def new_world(tmp_path: Path) -> World:
+    """A home without feeds below a folder."""
     include = tmp_path / "include"
     (include / "feeds").mkdir(parents=True)
     (include / "sql").symlink_to(REPOSITORY / "include" / "sql")

@@ -45,9 +45,43 @@ def test_digest_changes_with_the_mapping_and_not_with_the_day(world: World) -> N
         ({"columns": {"event_id": "id"}}, "columns.user_id: table events requires it"),
         ({"columns": {**COLUMNS, "domain": "d"}}, "domain is both mapped and constant"),
         ({"columns": {**COLUMNS, "item_id": {"from": "i", "unit": "fen"}}}, "columns.item_id.unit: is for columns of"),
-        ({"columns": {**COLUMNS, "ts": {"from": "t", "format": "iso"}}}, "columns.ts.format: 'iso' is no strptime"),
+        ({"columns": {**COLUMNS, "ts": {"from": "t", "format": "any"}}}, "columns.ts.format: 'any' is no strptime"),
+        ({"columns": {**COLUMNS, "ts": {"from": "t", "format": []}}}, "columns.ts.format: is neither"),
+        ({"columns": {**COLUMNS, "ts": {"from": "t", "fromat": "iso"}}}, "columns.ts: Additional properties"),
+        (
+            {"columns": {**COLUMNS, "ts": {"from": "t", "repair": ["html"]}}},
+            "columns.ts.repair: is for columns of text",
+        ),
+        (
+            {"columns": {**COLUMNS, "item_id": {"from": "i", "repair": ["magic"]}}},
+            "columns.item_id.repair.0: 'magic' is",
+        ),
+        (
+            {"columns": {**COLUMNS, "item_id": {"from": "i", "pattern": "(?=x)"}}},
+            "columns.item_id.pattern: '(?=x)' is no",
+        ),
+        (
+            {"columns": {**COLUMNS, "value": {"from": "v", "among": ["1"]}}},
+            "columns.value.among: is for columns of text",
+        ),
+        (
+            {"columns": {**COLUMNS, "item_id": {"from": "i", "replace": {1: "one"}}}},
+            "columns.item_id.replace: 1 is not",
+        ),
+        (
+            {"columns": {**COLUMNS, "event_id": {"from": "i", "joined_with": ["rec_id"]}}},
+            "event_id.joined_with: 'rec_id'",
+        ),
+        (
+            {"columns": {**COLUMNS, "user_id": {"from": "i", "joined_with": ["item_id"]}}},
+            "user_id.joined_with: names people",
+        ),
+        ({"checked": {"id": {"kind": "text"}}}, "checked.id: is mapped already"),
+        ({"checked": {"size": {"kind": "money"}}, "ignore": ["*"]}, "checked.size: is ignored"),
+        ({"checked": {"size": {"kind": "shoe"}}}, "checked.size.kind: 'shoe' is not one of"),
+        ({"checked": {"size": {"kind": "text", "unit": "fen"}}}, "checked.size.unit: is for columns of money"),
         ({"timezone": "Beijing"}, "timezone 'Beijing' is not an IANA zone"),
-        ({"encoding": "latin-1"}, "encoding: 'latin-1' is not one of"),
+        ({"encoding": "big5"}, "encoding: 'big5' is not one of"),
         ({"kind": "snapshot"}, "kind: events holds what happens"),
         ({"late_days": -1}, "late_days: -1 is less than"),
         ({"sheet": "one"}, "sheet: only xlsx files have sheets"),
@@ -89,7 +123,8 @@ def test_raw_and_clean_homes_agree_with_the_canonical_table(world: World, table:
     raw = registry(world.settings.include).get(f"raw.{table.name}")
     assert raw.column_names[: len(table.columns)] == table.column_names
     assert {column.type for column in raw.columns[: len(table.columns)]} == {"VARCHAR"}
-    assert raw.partition == ("feed", "delivered_ds", "ds")
+    assert raw.partition == ("feed", "delivered_ds")
+    assert raw.part == "ds"
     clean = registry(world.settings.include).get(f"clean.{table.name}")
     assert clean.key == table.key
     assert {"delivered_ds", "feed"} <= set(clean.column_names)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from crossdomain.ingest.canonical import CanonicalColumn, ColumnKind, canonical_table
 from crossdomain.ingest.feeds import Feed, SourceColumn
 from crossdomain.ingest.parsing import SQL_TYPES, read_columns, value_of
+from crossdomain.ingest.repair import define_repairs
 
 NOON = datetime(2026, 1, 5, 4, 0, tzinfo=UTC)  # noon in Shanghai
 
@@ -21,6 +22,7 @@ NOON = datetime(2026, 1, 5, 4, 0, tzinfo=UTC)  # noon in Shanghai
 def con() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
+        define_repairs(connection)
         yield connection
 
 
@@ -77,6 +79,10 @@ def test_times_are_instants_and_local_where_they_name_no_zone(
         (("epoch_milliseconds",), "1767585600000", NOON),
         (("epoch_seconds",), "1e300", None),
         (("epoch_seconds",), "soon", None),
+        (("%Y-%m-%d",), "infinity", None),
+        (("%Y-%m-%d",), "Epoch", None),
+        (("%Y-%m-%dT%H:%M:%S%z",), "-infinity", None),
+        (("%Y-%m-%d",), "1900-01-01", datetime(1899, 12, 31, 15, 54, 17, tzinfo=UTC)),
     ],
 )
 def test_declared_time_formats(

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import openpyxl
@@ -12,7 +12,7 @@ import pytest
 
 from crossdomain.errors import InputError
 from crossdomain.ingest.feeds import load_feed
-from crossdomain.ingest.readers import FileReport, create_landing, read_file
+from crossdomain.ingest.readers import find_lines, read_file
 from tests.unit.ingest.conftest import EVENTS_HEADER, World
 
 ITEMS: dict[str, Any] = {
@@ -31,6 +31,13 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
+class FileReport(NamedTuple):
+    file: str
+    rows: int
+    unmapped: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
 class Reader:
     def __init__(self, world: World, con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
         self.world, self.con, self.scratch, self.folder = world, con, tmp_path / "scratch", tmp_path / "files"
@@ -46,8 +53,15 @@ class Reader:
         loaded = load_feed(
             self.world.settings.include / "feeds" / f"{self.world.feed(**feed)}.yaml", self.world.settings
         )
-        create_landing(self.con, loaded, "landing")
-        return read_file(self.con, loaded, path, "landing", self.scratch)
+        records = read_file(self.con, loaded, path, self.scratch)
+        self.con.execute(f"CREATE OR REPLACE TABLE read_once AS {records.rows}")
+        ((rows,),) = self.con.execute("SELECT count(*) FROM read_once").fetchall()
+        lines = find_lines(self.con, loaded, records, "SELECT *, rowid AS file_row_number FROM read_once", rows)
+        in_place = "SELECT * REPLACE (coalesce(_line, rowid + 2) AS _line) FROM read_once"
+        source = f"{lines.numbered} UNION ALL BY NAME ({lines.unreadable})" if lines else in_place
+        self.con.execute(f"CREATE OR REPLACE TABLE landing AS {source}")
+        ((rows,),) = self.con.execute("SELECT count(*) FROM landing").fetchall()
+        return FileReport(records.file, rows, records.unmapped, records.missing)
 
     def rows(self, columns: str) -> list[tuple[Any, ...]]:
         return self.con.execute(f"SELECT {columns} FROM landing ORDER BY _line").fetchall()
