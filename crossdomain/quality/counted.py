@@ -33,9 +33,15 @@ Counts = tuple[int, int]
 
 
 def count_rules(
-    rows: duckdb.DuckDBPyRelation, rules: Sequence[Rule], table: str
+    rows: duckdb.DuckDBPyRelation, rules: Sequence[Rule], table: str, *, unique: Sequence[str] = ()
 ) -> tuple[tuple[RuleResult, ...], Mapping[str, Any]]:
     """Results of all rules, in their order, and the record of them in Great Expectations' shape.
+
+    Args:
+        rows: The partition.
+        rules: Its rules.
+        table: Its name, for messages.
+        unique: Columns whose values are known to stand once each, so that they need not be counted.
 
     Raises:
         InputError: A column that a rule reads is missing.
@@ -47,7 +53,7 @@ def count_rules(
     types = dict(zip(rows.columns, (str(kind) for kind in rows.types), strict=True))
     total, counts = _row_by_row(rows, rules, types)
     for rule in rules:
-        if rule.type in (UNIQUE, COMPOUND_UNIQUE):
+        if rule.type in (UNIQUE, COMPOUND_UNIQUE) and set(rule.columns) != set(unique):
             counts[rule.id] = _clashes(rows, rule.columns)
     results = tuple(_result(rule, counts.get(rule.id, (total, 0)), total) for rule in rules)
     return results, _record(rules, results)
@@ -74,12 +80,17 @@ def _row_by_row(
 
 
 def _clashes(rows: duckdb.DuckDBPyRelation, columns: Sequence[str]) -> Counts:
-    """Rows with any of the columns filled, and those that agree with another row in all of them."""
+    """Rows with any of the columns filled, and those that agree with another row in all of them.
+
+    Equal values have equal hashes: the values themselves are grouped only where hashes are equal.
+    """
     listed = ", ".join(_quoted(column) for column in columns)
-    filled = " OR ".join(f"{_quoted(column)} IS NOT NULL" for column in columns)
-    groups = rows.filter(filled).aggregate("count(*) AS alike", listed)
-    found = groups.aggregate("coalesce(sum(alike), 0), coalesce(sum(alike) FILTER (WHERE alike > 1), 0)").fetchall()
-    return int(found[0][0]), int(found[0][1])
+    filled = rows.filter(" OR ".join(f"{_quoted(column)} IS NOT NULL" for column in columns))
+    ((total, hashes),) = filled.aggregate(f"count(*), count(DISTINCT hash({listed}))").fetchall()
+    if total == hashes:
+        return int(total), 0
+    found = filled.aggregate("count(*) AS alike", listed).filter("alike > 1").aggregate("coalesce(sum(alike), 0)")
+    return int(total), int(found.fetchall()[0][0])
 
 
 def _broken(rule: Rule, kind: str) -> str:

@@ -66,7 +66,8 @@ def check_partition(
         rows: The staged rows, with the schema's columns; a DuckDB relation is read only for columns that have rules.
         may_be_empty: Whether a day without rows is normal; if not, ``<table>.rows.present`` fails on none.
         settings: Domains and time zone; the environment's by default.
-        key: Columns that identify a row, from the table's metadata; the suite's own choice by default.
+        key: Columns that identify a row, from the table's metadata; the suite's own choice by default. The lake
+            has made sure that they do when it staged the rows: where DuckDB counts, they are not counted again.
         quarantined: Rows delivered for this partition and set aside as unusable; too large a share is a finding.
         frame_rows: A relation with more rows is counted by DuckDB and never loaded; so is an empty one.
 
@@ -82,7 +83,7 @@ def check_partition(
     rules = rules_for(table, context)
     total = row_count(rows)
     if not isinstance(rows, pa.Table) and not 0 < total <= frame_rows:
-        results, record = count_rules(rows, rules, table)
+        results, record = count_rules(rows, rules, table, unique=key)
         return GateResult(table, ds, total, results, record)
     columns = sorted({column for rule in rules for column in rule.columns})
     validated = _validate(checked_frame(rows, columns, table), rules, f"{table} {ds}")

@@ -5,13 +5,15 @@ Pure functions of the lake and of a clock that is given; nothing is written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
-from crossdomain.quality.results import REFUSED
+from crossdomain.quality import data_docs
+from crossdomain.quality.drift_results import ALARM, LEARNING
+from crossdomain.quality.results import OVERRIDDEN, REFUSED
 from crossdomain.settings import Settings
 from crossdomain.storage import serving
 from crossdomain.storage.lake import Lake, Partition
@@ -24,7 +26,14 @@ MISSING: State = "missing"
 NOT_DUE: State = "not_due"
 
 DAYS_SHOWN = 14
+_LATE_DAYS = 31
+ROW_CLASSES = ("clean", "quarantined", "duplicate", "superseded", "suppressed")
+"""What may become of a row of the delivery in force."""
 QUALITY_RESULTS = "serving.quality_results"
+DRIFT_RESULTS = "serving.drift_results"
+CONSISTENCY_RESULTS = "serving.consistency_results"
+DELIVERIES = "derived.deliveries"
+ROW_COUNTS = "derived.row_counts"
 CHAMPIONS = "serving.champions"
 MODEL_METRICS = "serving.model_metrics"
 EXPERIMENT_METRICS = "serving.experiment_metrics"
@@ -89,12 +98,72 @@ class GateDay:
     Attributes:
         ds: The business day.
         refused: Whether the day was refused; if not, the rules were warnings.
+        overridden: Whether a person let the day through in spite of its rules.
         rules: The rules that did not hold, the refusing ones first, then by rows.
     """
 
     ds: date
     refused: bool
+    overridden: bool
     rules: tuple[BrokenRule, ...]
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """A measure of a table that is not what its quiet days let expect; shares from 0 to 1."""
+
+    table: str
+    measure: str
+    column: str
+    category: str
+    observed: float
+    expected: float | None
+    low: float | None
+    high: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class WatchDay:
+    """What was watched on a day.
+
+    Attributes:
+        ds: The business day.
+        measures: Measures of all tables.
+        learning: Those without quiet days enough.
+        alarms: Those that alarm, by table and measure.
+        rules: Rules across tables and days that do not hold.
+    """
+
+    ds: date
+    measures: int
+    learning: int
+    alarms: tuple[Alarm, ...]
+    rules: tuple[BrokenRule, ...]
+
+
+@dataclass(frozen=True)
+class FeedDelivery:
+    """What became of the rows of one feed's delivery.
+
+    Attributes:
+        delivered_ds: The delivery day.
+        table: Canonical table that the feed fills.
+        feed: The feed.
+        read: Rows that were ever read of it, those of replaced files included.
+        replaced: Rows of files that a redelivery replaced.
+        rows: Rows by class (``ROW_CLASSES``).
+        waiting: Rows that are in no class yet: their day is not cleaned, or was refused. Read = replaced + all
+            classes + waiting; less than none would be rows from nowhere.
+    """
+
+    delivered_ds: date
+    table: str
+    feed: str
+    read: int
+    replaced: int
+    rows: Mapping[str, int]
+    waiting: int
 
 
 @dataclass(frozen=True)
@@ -115,6 +184,9 @@ class Overview:
         days: The days shown, oldest first.
         tables: All tables but raw ones, by layer, then job and name.
         gate: Days with rules that did not hold, newest first.
+        watch: Days that were watched, newest first.
+        deliveries: Deliveries of the days shown, newest first, by table and feed.
+        data_docs: Days shown that have a page of the Data Docs.
         champions: The champion of the newest day that has one.
         model_metrics: Measures of the newest day that has some.
         experiments: Results of the newest day that has some.
@@ -127,6 +199,9 @@ class Overview:
     days: tuple[date, ...]
     tables: tuple[TableStatus, ...]
     gate: tuple[GateDay, ...]
+    watch: tuple[WatchDay, ...]
+    deliveries: tuple[FeedDelivery, ...]
+    data_docs: tuple[date, ...]
     champions: Decision | None
     model_metrics: Decision | None
     experiments: Decision | None
@@ -171,6 +246,9 @@ def overview(
         days=calendar,
         tables=tuple(statuses),
         gate=gate,
+        watch=_watch_days(lake, tables, found, calendar),
+        deliveries=_feed_deliveries(lake, tables, found, calendar, settings.start),
+        data_docs=tuple(day for day in data_docs.page_days(lake.home) if day in set(calendar)),
         champions=_newest(lake, tables, found, CHAMPIONS),
         model_metrics=_newest(lake, tables, found, MODEL_METRICS),
         experiments=_newest(lake, tables, found, EXPERIMENT_METRICS),
@@ -205,6 +283,8 @@ def _table_status(
     known = _by_day(partitions)
     newest = max(known) if known else None
     due_from = start or (min(known) if known else None)
+    if spec.kind == "delivery":  # written when something is delivered or decided, on no day by itself
+        due_from = None
     cells = tuple(
         _cell(ds, known.get(ds), refused=spec.layer == "clean" and ds in refused, due_from=due_from) for ds in calendar
     )
@@ -253,11 +333,86 @@ def _gate_days(
         "ORDER BY ds DESC, severity, unexpected_rows DESC, rule_id"
     ).fetchall()
     by_day: dict[date, list[BrokenRule]] = {}
-    verdicts: dict[date, bool] = {}
+    verdicts: dict[date, str] = {}
     for ds, verdict, *rule in rows:
         by_day.setdefault(ds, []).append(BrokenRule(*rule))
-        verdicts[ds] = verdict == REFUSED
-    return tuple(GateDay(ds, verdicts[ds], tuple(rules)) for ds, rules in by_day.items())
+        verdicts[ds] = verdict
+    return tuple(
+        GateDay(ds, verdicts[ds] == REFUSED, verdicts[ds] == OVERRIDDEN, tuple(rules)) for ds, rules in by_day.items()
+    )
+
+
+def _watch_days(
+    lake: Lake, tables: TableRegistry, found: Mapping[str, Sequence[Partition]], calendar: Sequence[date]
+) -> tuple[WatchDay, ...]:
+    """Days shown that were watched, newest first."""
+    drift = _of_days(lake, tables, found, DRIFT_RESULTS, calendar)
+    rules = _of_days(lake, tables, found, CONSISTENCY_RESULTS, calendar)
+    if drift is None or rules is None:
+        return ()
+    counted = lake.con.execute(
+        f"SELECT ds, count(*), count(*) FILTER (status = $learning) FROM ({drift}) GROUP BY ds ORDER BY ds DESC",  # noqa: S608
+        {"learning": LEARNING},
+    ).fetchall()
+    alarms: dict[date, list[Alarm]] = {}
+    for ds, *alarm in lake.con.execute(
+        "SELECT ds, table_name, measure, column_name, category, observed, expected, low, high, reason "  # noqa: S608
+        f"FROM ({drift}) WHERE status = $alarm ORDER BY ALL",
+        {"alarm": ALARM},
+    ).fetchall():
+        alarms.setdefault(ds, []).append(Alarm(*alarm))
+    broken: dict[date, list[BrokenRule]] = {}
+    for ds, *rule in lake.con.execute(
+        "SELECT ds, table_name, rule_id, severity, observed, unexpected_rows, reason "  # noqa: S608
+        f"FROM ({rules}) WHERE NOT success ORDER BY ALL"
+    ).fetchall():
+        broken.setdefault(ds, []).append(BrokenRule(*rule))
+    return tuple(
+        WatchDay(ds, measures, learning, tuple(alarms.get(ds, ())), tuple(broken.get(ds, ())))
+        for ds, measures, learning in counted
+    )
+
+
+def _feed_deliveries(
+    lake: Lake,
+    tables: TableRegistry,
+    found: Mapping[str, Sequence[Partition]],
+    calendar: Sequence[date],
+    start: date | None,
+) -> tuple[FeedDelivery, ...]:
+    """Deliveries of the days shown, newest first; rows of a delivery lie on days around it and at the start."""
+    deliveries = _of_days(lake, tables, found, DELIVERIES, calendar)
+    if deliveries is None:
+        return ()
+    near = {day + timedelta(days=step) for day in calendar for step in range(-_LATE_DAYS, 2)} | {start}
+    counts = _of_days(lake, tables, found, ROW_COUNTS, near) or lake.relation(tables.get(ROW_COUNTS), [])
+    rows = lake.con.execute(
+        "SELECT d.ds, d.table_name, d.feed, d.rows_read, d.rows_replaced, c.class, sum(c.rows) "  # noqa: S608
+        f"FROM ({deliveries}) AS d LEFT JOIN (SELECT * EXCLUDE (ds) FROM ({counts})) AS c "
+        "ON c.feed = d.feed AND c.table_name = d.table_name AND c.delivered_ds = d.ds "
+        "GROUP BY ALL ORDER BY d.ds DESC, d.table_name, d.feed"
+    ).fetchall()
+    classes: dict[tuple[Any, ...], dict[str, int]] = {}
+    for *delivery, row_class, count in rows:
+        by_class = classes.setdefault(tuple(delivery), dict.fromkeys(ROW_CLASSES, 0))
+        if row_class in by_class:
+            by_class[row_class] += int(count)
+    return tuple(
+        FeedDelivery(ds, table, feed, read + replaced, replaced, by_class, read - sum(by_class.values()))
+        for (ds, table, feed, read, replaced), by_class in classes.items()
+    )
+
+
+def _of_days(
+    lake: Lake,
+    tables: TableRegistry,
+    found: Mapping[str, Sequence[Partition]],
+    name: str,
+    days: Collection[date | None],
+) -> str | None:
+    """SQL of a table's rows of some days; None if it has no partition of them."""
+    wanted = [partition for partition in found.get(name, ()) if partition.ds in set(days)]
+    return lake.relation(tables.get(name), wanted) if wanted else None
 
 
 def _newest(lake: Lake, tables: TableRegistry, found: Mapping[str, Sequence[Partition]], name: str) -> Decision | None:

@@ -29,6 +29,7 @@ def report_json(ds: date, results: Sequence[GateResult]) -> bytes:
                 "rows": result.rows,
                 "broken": [rule.rule_id for rule in result.broken],
                 "warnings": [rule.rule_id for rule in result.warnings],
+                "overridden": {rule.rule_id: rule.overridden_by for rule in result.overridden},
                 "validation": dict(result.record),
             }
             for result in results
@@ -59,5 +60,6 @@ def refuse_unless_passed(ds: date, results: Sequence[GateResult], report: str) -
     raise GateRefused(
         f"the gate refused {ds}: {len(broken)} rule(s) of {tables} failed; nothing of that day was committed\n"
         + "\n".join(lines)
-        + f"\nFull report: {report}. Mend the delivery, then run the day again."
+        + f"\nFull report: {report}. Mend the delivery, then run the day again; or let the day through as it is: "
+        f"DAG gate_override, or `crossdomain quality override --date {ds} --by NAME --reason TEXT`."
     )

@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from crossdomain.quality.rules import FAIL, Severity
 
-Verdict = Literal["passed", "refused"]
+Verdict = Literal["passed", "overridden", "refused"]
 PASSED: Verdict = "passed"
+OVERRIDDEN: Verdict = "overridden"
 REFUSED: Verdict = "refused"
 
 QUALITY_ROWS = pa.schema(
@@ -44,6 +45,7 @@ class RuleResult:
         unexpected_rows: Rows that broke it (0 for rules about the whole partition).
         rows: Rows that the rule looked at (rows without a value are not looked at, save by ``filled``).
         reason: Why the rule is there.
+        overridden_by: Who let the day through in spite of it; empty if nobody did.
     """
 
     rule_id: str
@@ -53,11 +55,12 @@ class RuleResult:
     unexpected_rows: int
     rows: int
     reason: str
+    overridden_by: str = ""
 
     @property
     def refuses(self) -> bool:
         """Whether this result alone refuses the day."""
-        return self.severity == FAIL and not self.success
+        return self.severity == FAIL and not self.success and not self.overridden_by
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class GateResult:
 
     @property
     def passed(self) -> bool:
-        """Whether no rule of severity fail is broken."""
+        """Whether no rule of severity fail is broken that nobody has overridden."""
         return not self.broken
 
     @property
@@ -91,12 +94,20 @@ class GateResult:
     @property
     def warnings(self) -> tuple[RuleResult, ...]:
         """Rules that are broken and only reported."""
-        return tuple(rule for rule in self.rules if not rule.success and not rule.refuses)
+        return tuple(rule for rule in self.rules if not rule.success and rule.severity != FAIL)
+
+    @property
+    def overridden(self) -> tuple[RuleResult, ...]:
+        """Results that would have refused the day, had nobody let it through."""
+        return tuple(rule for rule in self.rules if not rule.success and rule.overridden_by)
 
 
 def verdict(results: Iterable[GateResult]) -> Verdict:
-    """Passed if every table passed: a day is committed whole or not at all."""
-    return PASSED if all(result.passed for result in results) else REFUSED
+    """The verdict on a day: refused if any table is, since it is committed whole or not at all."""
+    seen = list(results)
+    if not all(result.passed for result in seen):
+        return REFUSED
+    return OVERRIDDEN if any(result.overridden for result in seen) else PASSED
 
 
 def to_quality_rows(results: Sequence[GateResult]) -> pa.Table:

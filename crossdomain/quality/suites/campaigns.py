@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from crossdomain.quality.measures import Watched
 from crossdomain.quality.rules import WARN, Rule, RulesOf, SuiteContext
 from crossdomain.quality.suites import common
 
 CHANNELS = ("email", "sms", "push", "wechat", "app", "ads", "offline")
+WATCHED_COSTS = Watched(categories=("channel",), numbers=("cost",))
+WATCHED_COUPONS = Watched(numbers=("amount",), moment="issued_at")
+WATCHED_SENDS = Watched(categories=("channel",), moment="ts")
 
 
 def campaign_costs(context: SuiteContext) -> tuple[Rule, ...]:

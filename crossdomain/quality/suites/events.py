@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from crossdomain.quality.measures import Watched
 from crossdomain.quality.rules import WARN, Rule, RulesOf, SuiteContext
 from crossdomain.quality.suites import common
 
@@ -11,6 +12,9 @@ EVENT_TYPES = (
 )  # fmt: skip
 LARGEST_VALUE = 1_000_000
 LARGEST_QUANTITY = 10_000
+WATCHED_EVENTS = Watched(
+    categories=("event_type", "channel", "placement"), numbers=("value", "quantity", "position"), moment="ts"
+)
 
 
 def events(context: SuiteContext) -> tuple[Rule, ...]:

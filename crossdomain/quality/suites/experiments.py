@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from crossdomain.quality.measures import Watched
 from crossdomain.quality.rules import Rule, RulesOf, SuiteContext
 from crossdomain.quality.suites import common
 
 UNIT_TYPES = ("account", "person", "device", "session")
+WATCHED_EXPOSURES = Watched(categories=("unit_type", "placement"), moment="ts")
+WATCHED_COUNTS = Watched(categories=("metric",), numbers=("value",))
 
 
 def exposures(context: SuiteContext) -> tuple[Rule, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from crossdomain.quality.measures import Watched
 from crossdomain.quality.rules import WARN, Rule, RulesOf, SuiteContext
 from crossdomain.quality.suites import common
 
@@ -10,6 +11,7 @@ DEAREST = 1_000_000
 LONGEST_TITLE = 300
 UNTITLED_SHARE = 0.05
 UNPRICED_SHARE = 0.05
+WATCHED_ITEMS = Watched(categories=("type", "status"), numbers=("price", "sales", "comments"))
 
 
 def items(context: SuiteContext) -> tuple[Rule, ...]:

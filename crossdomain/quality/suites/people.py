@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from crossdomain.quality.measures import Watched
 from crossdomain.quality.rules import WARN, Rule, RulesOf, SuiteContext
 from crossdomain.quality.suites import common
 
 PURPOSES = ("personalisation", "cross_domain", "marketing_email", "marketing_sms", "marketing_push", "profiling")
+WATCHED_CONSENTS = Watched(categories=("purpose", "granted"), moment="ts")
+WATCHED_LINKS = Watched(categories=("method",), moment="linked_at")
+WATCHED_REQUESTS = Watched(moment="requested_at")
 
 
 def consents(context: SuiteContext) -> tuple[Rule, ...]:

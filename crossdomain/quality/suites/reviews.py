@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from crossdomain.quality.measures import Watched
 from crossdomain.quality.rules import Rule, RulesOf, SuiteContext
 from crossdomain.quality.suites import common
 
 LOWEST_RATING, HIGHEST_RATING = 0, 10
 LONGEST_REVIEW = 20_000
+WATCHED_REVIEWS = Watched(categories=("rating",), moment="ts")
 
 
 def reviews(context: SuiteContext) -> tuple[Rule, ...]:

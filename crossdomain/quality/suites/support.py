@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from crossdomain.quality.measures import Watched
 from crossdomain.quality.rules import Rule, RulesOf, SuiteContext
 from crossdomain.quality.suites import common
 
 LONGEST_ANSWER = 20_000
+WATCHED_ENTRIES = Watched()
 
 
 def support_entries(context: SuiteContext) -> tuple[Rule, ...]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from crossdomain.quality.measures import Watched
 from crossdomain.quality.rules import WARN, Rule, RulesOf, SuiteContext
 from crossdomain.quality.suites import common
 
 GENDERS = ("female", "male", "other", "unknown")
 OLDEST_BIRTH_YEAR = 1900
+WATCHED_USERS = Watched(categories=("gender", "province"))
 
 
 def users(context: SuiteContext) -> tuple[Rule, ...]:
