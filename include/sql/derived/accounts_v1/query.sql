@@ -1,6 +1,7 @@
 -- State of accounts: the day before plus what was delivered on the day (clean.* hold just that).
 -- The newest row of an account gives its attributes, the oldest the day on which it was first known.
 -- An account that shows up only in behaviour or consents is known too, without attributes.
+-- `state.consents` holds the newest words as of the day; `state.erased` who asked to be forgotten, on the day or since.
 WITH known AS (
     SELECT account, domain, registered_at, gender, birth_year, province, city, phone_hash, email_hash,
            consent_assumed, getvariable('ds') AS first_ds, 1 AS recency, ds AS row_ds
@@ -36,21 +37,8 @@ nameless AS (
     FROM seen ANTI JOIN known USING (account)
     GROUP BY account
 ),
-said AS (
-    -- the latest word on a purpose wins; at the same instant a withdrawal does
-    SELECT account, purpose, arg_max(granted, (ts, NOT granted)) AS granted
-    FROM clean.consents
-    GROUP BY account, purpose
-),
-granted AS (
-    SELECT account, purpose FROM said WHERE granted
-    UNION
-    SELECT account, purpose
-    FROM (SELECT account, unnest(consents) AS purpose FROM previous.accounts)
-    ANTI JOIN said USING (account, purpose)
-),
 purposes AS (
-    SELECT account, list_sort(list(purpose)) AS consents FROM granted GROUP BY account
+    SELECT account, list_sort(list(purpose)) AS consents FROM state.consents WHERE granted GROUP BY account
 ),
 everyone AS (
     SELECT * FROM named
@@ -60,4 +48,4 @@ everyone AS (
 SELECT everyone.*, coalesce(purposes.consents, []) AS consents
 FROM everyone
 LEFT JOIN purposes USING (account)
-ANTI JOIN clean.erasure_requests USING (account)
+ANTI JOIN state.erased USING (account)
