@@ -1,9 +1,11 @@
 """### Folds a day into the state of accounts, links, consents and persons.
 
-**Does** carry yesterday's state on with what was delivered on the day (sequential; as known on the day).
+**Does** carry yesterday's state on with what was delivered on the day (sequential; as known on the day). Consent counts
+as of the day and now: a day that runs again drops whoever withdrew since.
 
-**Runs on** `clean`. **Outputs** `derived.accounts`, `derived.account_links`, `derived.people`. **Emits**
-`people` for the day and for the days after it that can now be built.
+**Runs on** `clean`. **Outputs** `derived.accounts`, `derived.consents`, `derived.account_links`, `derived.people`,
+`derived.people_counts`, and `derived.link_conflicts`: contradictions for a person to look at. **Emits** `people` for
+the day and for the days after it that can now be built.
 
 **Rerun** clear the run of that day, or `crossdomain run people --date D`; the days after follow. A day whose
 predecessor is missing is skipped, and made up when the predecessor is there.

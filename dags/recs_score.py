@@ -1,11 +1,11 @@
 """### Writes the recommendations of the day in both directions.
 
 **Does** score everyone who may have recommendations with the champion of the day; popularity for those whom
-the model does not know or who did not agree to personalisation. Nothing owned, nothing off sale, a reason
-each.
+the model does not know. Nothing owned, nothing off sale, a reason each. Who did not agree to personalisation gets
+the list that everybody gets; who did not agree to cross-domain use gets no rows.
 
 **Runs on** `catalogue` or `models`, whichever comes last for the day: the first one finds the other missing
-and is skipped. **Outputs** `serving.recommendations`. **Emits** `recommendations`.
+and is skipped. **Outputs** `serving.recommendations`, `serving.popular_items`. **Emits** `recommendations`.
 
 **Rerun** clear the run of that day, or `crossdomain run score --date D`.
 

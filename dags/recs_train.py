@@ -3,7 +3,8 @@
 **Does** train ALS on what was known on the day, measure it on the last days against popularity, and keep or
 change the champion; the champion changes only when the new model is not worse.
 
-**Runs on** `people`. **Outputs** `serving.model_metrics`, `serving.champions`, files under `models/`.
+**Runs on** `catalogue` or `people`, whichever comes last for the day: the first one finds the other missing and is
+skipped. **Outputs** `serving.model_metrics`, `serving.champions`, files under `models/`.
 **Emits** `models`.
 
 **Rerun** clear the run of that day, or `crossdomain run train --date D`.
@@ -13,12 +14,12 @@ change the champion; the champion changes only when the new model is not worse.
 
 from __future__ import annotations
 
-from _common.assets import MODELS, PEOPLE
+from _common.assets import CATALOGUE, MODELS, PEOPLE
 from _common.defaults import Tag, dag_options, on_day_of
 from airflow.sdk import dag, get_current_context, task
 
 
-@dag(schedule=on_day_of(PEOPLE), doc_md=__doc__, **dag_options(Tag.RECOMMEND))
+@dag(schedule=on_day_of(CATALOGUE | PEOPLE), doc_md=__doc__, **dag_options(Tag.RECOMMEND))
 def recs_train() -> None:
     @task(outlets=[MODELS])
     def train_models() -> list[str]:

@@ -49,6 +49,16 @@ def read_overview(days: int) -> dict[str, Any]:
     return content
 
 
+def read_data_doc(name: str) -> bytes | None:
+    """A file of the Data Docs; None if there is none of that name."""
+    from crossdomain.quality.data_docs import PAGE_NAME, folder
+    from crossdomain.settings import Settings
+    from crossdomain.storage.home import Home
+
+    path = folder(Home(Settings.from_env().home)) / name
+    return path.read_bytes() if PAGE_NAME.match(name) and path.is_file() else None
+
+
 def build_app() -> FastAPI:
     """The page, its files and its JSON, for people who may see Airflow's plugins."""
     from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
@@ -80,7 +90,14 @@ def build_app() -> FastAPI:
         except CrossdomainError as error:
             return JSONResponse({"error": str(error)}, status_code=503, headers=HEADERS)
 
+    def data_doc(name: str) -> Response:
+        content = read_data_doc(name)
+        if content is None:
+            return Response("no such page", status_code=404, media_type="text/plain", headers=HEADERS)
+        return Response(content, media_type=MEDIA_TYPES[Path(name).suffix], headers=HEADERS)
+
     router.add_api_route("/overview.json", overview_json, methods=["GET"], response_model=None)
+    router.add_api_route("/data-docs/{name}", data_doc, methods=["GET"], response_model=None)
     app = FastAPI(title="crossdomain status", docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(router)
     return app

@@ -57,7 +57,7 @@ def run(
     from crossdomain.storage.keys import create_keys
 
     settings, console = Settings.from_env(), wide_console()
-    create_keys(Home(settings.home))
+    create_keys(Home(settings.home), settings.keys)
     console.print(f"1/3 writing a synthetic world of {users:,} people and {items:,} items")
     summary = write_world(settings.home, users=users, items=items, days=days, start=parse_day(start), seed=seed)
     console.print(f"    {sum(summary.rows.values()):,} rows in {len(summary.rows)} feeds, {summary.dirt} dirty ones")
@@ -87,15 +87,15 @@ def real(data: Annotated[Path, typer.Option(help="Folder with the real data.", e
 @app.command()
 def up(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8080) -> None:
     """Start Airflow's UI on loopback over this home, until Ctrl-C."""
-    from crossdomain.demo.chain import CONSUMERS, PRODUCER, first_delivery, session
+    from crossdomain.demo.chain import BY_HAND, CONSUMERS, PRODUCER, first_delivery, session
     from crossdomain.storage.home import Home
     from crossdomain.storage.keys import create_keys
 
     settings, console = Settings.from_env(), wide_console()
-    create_keys(Home(settings.home))
+    create_keys(Home(settings.home), settings.keys)
     start = settings.start or first_delivery(settings)
     with session(settings, start=start, port=port) as airflow:
-        airflow.unpause([*CONSUMERS, PRODUCER])
+        airflow.unpause([*CONSUMERS, *BY_HAND, PRODUCER])
         user, password = airflow.login
         console.print(
             f"Airflow: {airflow.address}  user {user}  password {password}  (Ctrl-C ends it)", highlight=False

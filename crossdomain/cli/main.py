@@ -10,16 +10,21 @@ from typing import Annotated
 
 import typer
 
-from crossdomain.cli import demo, experiment, keys, lake
+from crossdomain.cli import contract, demo, exchange, experiment, export, keys, lake, privacy, quality
 from crossdomain.cli.output import Json, errors, show
 from crossdomain.errors import InputError
 from crossdomain.settings import Settings, parse_day
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+app.add_typer(contract.app, name="contract")
 app.add_typer(demo.app, name="demo")
+app.add_typer(exchange.app, name="exchange")
 app.add_typer(experiment.app, name="experiment")
+app.add_typer(export.app, name="export")
 app.add_typer(keys.app, name="keys")
 app.add_typer(lake.app, name="lake")
+app.add_typer(privacy.app, name="privacy")
+app.add_typer(quality.app, name="quality")
 
 
 @app.command()
@@ -60,12 +65,12 @@ def run(
 @app.command()
 def jobs(json: Json = False) -> None:
     """List the jobs in the order in which a day runs through them."""
-    from crossdomain.jobs.registry import NAMES
+    from crossdomain.jobs.registry import DUTIES, NAMES
     from crossdomain.jobs.registry import job as find
     from crossdomain.tables import registry
 
     tables = registry(Settings.from_env().include)
-    found = [find(name) for name in NAMES]
+    found = [find(name) for name in (*NAMES, *DUTIES)]
     document = [
         {
             "name": one.name,

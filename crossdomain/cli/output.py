@@ -11,9 +11,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from crossdomain.errors import CrossdomainError
+from crossdomain.storage.home import REMEDIES, explained
 
 _WIDTH = 140
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
@@ -37,7 +38,7 @@ def show(
     for name, value in (facts or {}).items():
         console.print(f"  {escape(str(name))}: {escape(str(value))}")
     if rows:
-        table = Table(*columns)
+        table = Table(*(Column(name, overflow="fold") for name in columns))
         for row in rows:
             table.add_row(*(escape(_cell(value)) for value in row))
         console.print(table)
@@ -51,12 +52,17 @@ def wide_console() -> Console:
 
 @contextmanager
 def errors() -> Iterator[None]:
-    """Turns an error of the platform into its message and exit code; a bug keeps its traceback."""
+    """Turns an error of the platform, or of the disk, into its message and exit code; a bug keeps its traceback."""
     try:
         yield
     except CrossdomainError as error:
         print(f"crossdomain: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in REMEDIES:
+            raise
+        print(f"crossdomain: {error.filename or 'a file'}: {explained(error)}", file=sys.stderr)
+        sys.exit(CrossdomainError.exit_code)
 
 
 def _cell(value: object) -> str:

@@ -55,7 +55,7 @@ def run_real(settings: Settings, data: Path) -> None:
 
 def _home(settings: Settings, name: str) -> Settings:
     chosen = replace(settings, home=settings.home / name)
-    create_keys(Home(chosen.home))
+    create_keys(Home(chosen.home), chosen.keys)
     return chosen
 
 

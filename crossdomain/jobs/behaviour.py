@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from crossdomain.jobs.consent_now import withdrawals_version, withdrawn_now
 from crossdomain.jobs.model import Input, JobContext
 from crossdomain.recommend.settings import RecommendSettings
+from crossdomain.settings import Settings
 
 if TYPE_CHECKING:
     from crossdomain.recommend.interactions import Items, Pairs, People
@@ -40,12 +42,26 @@ def recommend_settings(ctx: JobContext) -> RecommendSettings:
     return RecommendSettings.from_env(seed=ctx.settings.seed, threads=ctx.settings.threads)
 
 
+def config(settings: Settings) -> dict[str, Any]:
+    """What the recommender's rows depend on beside its inputs."""
+    return {
+        **RecommendSettings.from_env(seed=settings.seed).as_config(),
+        "domains": settings.domains,
+        "tz": settings.tz,
+        "withdrawals": withdrawals_version(settings),
+    }
+
+
 def read_behaviour(ctx: JobContext, settings: RecommendSettings, spans: Sequence[tuple[date, date]]) -> Behaviour:
-    """Reads the views of the job; ``spans`` are first and last business days, both included."""
+    """Reads the views of the job; ``spans`` are first and last business days, both included.
+
+    Consents count as they are in ``derived.people`` of the day and as they stand now: a day whose people were built
+    before a withdrawal is read without what was withdrawn.
+    """
     from crossdomain.recommend.interactions import (
         CATALOGUE_SQL,
-        PEOPLE_SQL,
         pairs_sql,
+        people_sql,
         read_items,
         read_pairs,
         read_people,
@@ -54,7 +70,7 @@ def read_behaviour(ctx: JobContext, settings: RecommendSettings, spans: Sequence
     domains = ctx.settings.domains
     zone = ctx.settings.tz
     rows = [_arrow(ctx, pairs_sql(settings), {"first": first, "last": last, "tz": zone}) for first, last in spans]
-    people = read_people(_arrow(ctx, PEOPLE_SQL), domains)
+    people = read_people(_arrow(ctx, people_sql(withdrawn_now(ctx.lake, ctx.tables))), domains)
     items = read_items(rows, _arrow(ctx, CATALOGUE_SQL), domains)
     return Behaviour(people, items, [read_pairs(part, people, items) for part in rows])
 

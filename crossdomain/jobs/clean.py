@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from crossdomain.jobs.ingest import TABLES
 from crossdomain.jobs.model import Input, Job, JobContext
 from crossdomain.jobs.runner import open_lake
 from crossdomain.settings import Settings
+from crossdomain.storage.engine import exactly
 from crossdomain.storage.home import write_whole
 from crossdomain.tables import registry
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from crossdomain.ingest.feeds import Feed
 
 ERASURES = "derived.erasures"
+ROW_COUNTS = "derived.row_counts"
 
 
 def build(ctx: JobContext) -> None:
@@ -48,25 +50,32 @@ def build(ctx: JobContext) -> None:
         result = clean_table(
             ctx.con, CANONICAL[name], spec, feeds=feeds, settings=ctx.settings, keys=ctx.keys, erased=erased
         )
-        staged[name] = ctx.write(spec.full_name, result.rows).path
-        ctx.con.execute(f"INSERT INTO quarantined BY NAME {result.quarantined}")
+        staged[name] = ctx.write(spec.full_name, result.rows, settled=True).path
+        if result.total("quarantined"):
+            ctx.con.execute(f"INSERT INTO quarantined BY NAME {result.quarantined}")
         ctx.con.execute("DROP TABLE shaped; DROP TABLE exceptions")
         cleaned.append(result)
     ctx.write("raw.quarantine", "SELECT * FROM quarantined")
-    ctx.write("derived.row_counts", _row_counts(cleaned))
+    ctx.write(ROW_COUNTS, _row_counts(cleaned))
     ctx.note(rows=_totals(cleaned), quarantined=_reasons(ctx))
+    started = time.monotonic()
     _gate(ctx, staged, feeds, cleaned)
+    ctx.note(gate_seconds=round(time.monotonic() - started, 3))
 
 
 def _refuse_undelivered(ctx: JobContext) -> None:
-    """A day has been delivered if a delivery of that day or a later one brought it.
+    """A day has been delivered if it has a delivery of its own or a later one brought rows of it.
 
-    Rows that an earlier delivery brought (clocks that run ahead) wait for the day's own.
+    Rows that an earlier delivery brought (clocks that run ahead) wait for the day's own. A day that was built
+    before is built again also where a delivery that was replaced had brought all of it.
     """
     for name in TABLES:
-        for partition in ctx.lake.partitions(ctx.tables.get(f"raw.{name}")):
-            if partition.ds == ctx.ds and date.fromisoformat(partition.values["delivered_ds"]) >= ctx.ds:
-                return
+        spec = ctx.tables.get(f"raw.{name}")
+        own = any(partition.ds == ctx.ds for partition in ctx.lake.partitions(spec))
+        if own or any(partition.ds > ctx.ds for partition in ctx.lake.holding(spec, ctx.ds, ctx.ds)):
+            return
+    if any(partition.ds == ctx.ds for partition in ctx.lake.partitions(ctx.tables.get(ROW_COUNTS))):
+        return
     raise NotReady(
         f"clean {ctx.ds}: nothing was delivered for this day; run `crossdomain run ingest --date {ctx.ds}` first"
     )
@@ -99,7 +108,9 @@ def _reasons(ctx: JobContext) -> dict[str, int]:
 
 
 def _gate(ctx: JobContext, staged: Mapping[str, Path], feeds: Mapping[str, Feed], cleaned: Sequence[Cleaned]) -> None:
+    from crossdomain.quality.data_docs import write_data_docs
     from crossdomain.quality.gate import check_partition
+    from crossdomain.quality.overrides import overridden, read_overrides
     from crossdomain.quality.report import refuse_unless_passed, report_json, report_name
     from crossdomain.quality.results import to_quality_rows
 
@@ -111,22 +122,25 @@ def _gate(ctx: JobContext, staged: Mapping[str, Path], feeds: Mapping[str, Feed]
             check_partition(
                 spec.full_name,
                 ctx.ds,
-                ctx.con.read_parquet(str(staged[table.table]), hive_partitioning=False),
+                ctx.con.read_parquet(exactly(staged[table.table]), hive_partitioning=False),
                 may_be_empty=table.table not in filled_daily,
                 settings=ctx.settings,
                 key=spec.key,
                 quarantined=table.total("quarantined"),
             )
         )
+    results = overridden(results, read_overrides(ctx.con))
     ctx.write("serving.quality_results", to_quality_rows(results))
     report = ctx.lake.home.report(report_name(ctx.ds))
     write_whole(report, report_json(ctx.ds, results))
+    write_data_docs(ctx.lake.home, ctx.ds, results)
     refuse_unless_passed(ctx.ds, results, str(report))
 
 
 def _config(settings: Settings) -> Mapping[str, Any]:
     """What clean rows depend on beside raw: how the feeds are read, the domains and zone, and who was erased."""
     from crossdomain.ingest.feeds import load_feeds
+    from crossdomain.text.masking import MASKING_VERSION
 
     with open_lake(settings) as lake:
         erasures = [partition.checksum for partition in lake.partitions(registry(settings.include).get(ERASURES))]
@@ -134,17 +148,21 @@ def _config(settings: Settings) -> Mapping[str, Any]:
         "feeds": {name: feed.digest for name, feed in load_feeds(settings).items()},
         "domains": settings.domains,
         "tz": settings.tz,
+        "masking": MASKING_VERSION,
         "erasures": sorted(erasures),
     }
 
 
 JOB = Job(
     name="clean",
-    version=1,
-    inputs=tuple(Input(table=f"raw.{table}", optional=True) for table in TABLES),
+    version=2,
+    inputs=(
+        *(Input(table=f"raw.{table}", optional=True) for table in TABLES),
+        Input(table="derived.gate_overrides", optional=True),
+    ),
     outputs=(
         *(f"clean.{table}" for table in TABLES),
-        "derived.row_counts",
+        ROW_COUNTS,
         "raw.quarantine",
         "serving.quality_results",
     ),

@@ -37,6 +37,7 @@ def land(ctx: JobContext) -> None:
                 "changed_days": [day.isoformat() for day in feed.changed],
                 "unmapped_columns": list(feed.unmapped),
                 "missing_columns": list(feed.missing),
+                "widened_columns": [str(widening) for _, widening in feed.forms if widening is not None],
             }
             for feed in arrival.feeds
         },
@@ -45,7 +46,7 @@ def land(ctx: JobContext) -> None:
 
 JOB = Job(
     name="ingest",
-    version=1,
-    outputs=(*(f"raw.{table}" for table in TABLES), "derived.erasures"),
+    version=2,
+    outputs=(*(f"raw.{table}" for table in TABLES), "derived.erasures", "derived.deliveries", "derived.feed_columns"),
     run=land,
 )

@@ -99,19 +99,22 @@ class JobContext:
     @property
     def keys(self) -> Keyring:
         """The home's keys."""
-        return load_keys(self.lake.home)
+        return load_keys(self.lake.home, self.settings.keys)
 
-    def write(self, table: str, rows: str | pa.Table) -> Staged:
+    def write(self, table: str, rows: str | pa.Table, *, settled: bool = False) -> Staged:
         """Stages the key's partition of an output; it is committed when the function returns.
 
         Args:
             table: One of the job's outputs.
             rows: SQL text or an Arrow table with the schema's columns.
+            settled: Whether the rows come in the table's order and without any key twice.
         """
         if table not in self.job.outputs:
             raise ValueError(f"job {self.job.name} does not declare output {table}")
         spec = self.tables.get(table)
-        staged = self.lake.stage(spec, rows, {"ds": self.ds.isoformat()}, made_by=self.made_by)
+        order = "" if settled else None
+        values = {"ds": self.ds.isoformat()}
+        staged = self.lake.stage(spec, rows, values, made_by=self.made_by, order=order, unique=settled)
         self.staged[table] = staged
         return staged
 

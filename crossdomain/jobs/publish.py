@@ -10,12 +10,7 @@ def run(ctx: JobContext) -> None:
     """Publishes the newest partition, up to the day, of every serving table that has one."""
     from crossdomain.storage import postgres, serving
 
-    found = []
-    for spec in ctx.tables:
-        if spec.layer == "serving":
-            until = [partition for partition in ctx.lake.partitions(spec) if partition.ds <= ctx.ds]
-            if until:
-                found.append((spec, until[-1]))
+    found = serving.to_publish(ctx.lake, ctx.tables, ctx.ds)
     if not found:
         raise NotReady(f"publish {ctx.ds}: no serving table has a day up to {ctx.ds}; run the jobs before it")
     publication, new = serving.publish(ctx.lake, found, ctx.ds)

@@ -7,8 +7,12 @@ from importlib import import_module
 from crossdomain.errors import InputError
 from crossdomain.jobs.model import Job
 
-NAMES = ("ingest", "clean", "people", "catalogue", "content", "train", "score", "experiments", "publish")
+NAMES = (
+    "ingest", "clean", "watch", "vault", "people", "catalogue", "content", "train", "score", "experiments", "publish",
+)  # fmt: skip
 """Jobs in the order in which a day runs through them."""
+DUTIES = ("govern", "compliance")
+"""Jobs that look after what the others made, for any day that is clean."""
 
 
 def job(name: str) -> Job:
@@ -17,7 +21,7 @@ def job(name: str) -> Job:
     Raises:
         InputError: There is none; the message lists them.
     """
-    if name not in NAMES:
-        raise InputError(f"there is no job {name!r}; jobs are: {', '.join(NAMES)}")
+    if name not in (*NAMES, *DUTIES):
+        raise InputError(f"there is no job {name!r}; jobs are: {', '.join((*NAMES, *DUTIES))}")
     found: Job = import_module(f"crossdomain.jobs.{name}").JOB
     return found

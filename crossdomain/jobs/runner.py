@@ -17,13 +17,13 @@ from hashlib import blake2b
 from itertools import count
 from typing import Any
 
-from crossdomain.columns import DELIVERED_DS
+from crossdomain.columns import DELIVERED_DS, DS
 from crossdomain.errors import GateRefused, InputError, NotReady
 from crossdomain.jobs.model import Input, Job, JobContext, JobResult, TableResult
 from crossdomain.settings import Settings
 from crossdomain.storage.engine import connection
 from crossdomain.storage.home import Home
-from crossdomain.storage.lake import Lake, Partition
+from crossdomain.storage.lake import JOINT, Lake, Partition
 from crossdomain.tables import TableRegistry, registry
 
 
@@ -130,10 +130,14 @@ def _execute(context: JobContext) -> JobResult:
 
 def _commit(context: JobContext, staged: Mapping[str, Any]) -> list[TableResult]:
     results = []
-    for name, file in staged.items():
-        spec = context.tables.get(name)
-        changed = context.lake.commit(spec, [file], replace={"ds": [context.ds.isoformat()]})
-        results.append(TableResult(name, file.rows, file.checksum, changed))
+    try:
+        for name, file in staged.items():
+            spec = context.tables.get(name)
+            changed = context.lake.commit(spec, [file], replace={"ds": [context.ds.isoformat()]})
+            results.append(TableResult(name, file.rows, file.checksum, changed))
+    except BaseException:
+        context.lake.discard(staged.values())  # what is committed stays
+        raise
     return results
 
 
@@ -202,15 +206,16 @@ class _Resolver:
             raise InputError(f"{self.ds} lies before the declared start of the data, {self.settings.start}")
 
     def _window(self, wanted: Input) -> list[Partition]:
-        first = date.min if wanted.days is None else self.ds - timedelta(days=wanted.days - 1)
-        found = [
-            partition
-            for partition in self.lake.partitions(self.tables.get(wanted.table))
-            if first <= partition.ds <= self.ds
-        ]
+        first, spec = self._first(wanted), self.tables.get(wanted.table)
+        if spec.part == DS:
+            return self.lake.holding(spec, first, self.ds)
+        found = [partition for partition in self.lake.partitions(spec) if first <= partition.ds <= self.ds]
         if not wanted.optional:
             self._refuse_gaps(wanted, first, {partition.ds for partition in found})
         return found
+
+    def _first(self, wanted: Input) -> date:
+        return date.min if wanted.days is None else self.ds - timedelta(days=wanted.days - 1)
 
     def _refuse_gaps(self, wanted: Input, first: date, present: set[date]) -> None:
         # A job reads the key's own day always; other days only from the declared start on.
@@ -227,6 +232,9 @@ class _Resolver:
             )
 
     def _known(self, wanted: Input, partitions: Sequence[Partition]) -> tuple[str, str]:
+        """Which rows of the partitions the job sees, as a condition, and their version."""
+        if self.tables.get(wanted.table).part == DS:
+            return self._of_days(self._first(wanted), partitions)
         if wanted.delivered == "any":
             return "true", _digest([(partition.values["ds"], partition.checksum) for partition in partitions])
         footers = self.lake.footers(file for partition in partitions for file in partition.files)
@@ -240,6 +248,20 @@ class _Resolver:
             if (delivered <= day if until else delivered == day)
         ]
         return f"{DELIVERED_DS} {'<=' if until else '='} DATE '{day}'", _digest(parts)
+
+    def _of_days(self, first: date, partitions: Sequence[Partition]) -> tuple[str, str]:
+        """Of raw, whose files hold whole deliveries, only the rows of the days that are asked for count."""
+        footers = self.lake.footers(file for partition in partitions for file in partition.files)
+        days = (first.isoformat(), self.ds.isoformat())
+        parts = sorted(
+            (tuple(partition.values.values()), day, checksum)
+            for partition in partitions
+            for file in partition.files
+            for day, joined in footers[file.path].parts.items()
+            for checksum in joined.split(JOINT)
+            if days[0] <= day <= days[1]
+        )
+        return f"{DS} BETWEEN DATE '{days[0]}' AND DATE '{days[1]}'", _digest(parts)
 
     def _day_before(self, name: str) -> list[Partition]:
         if self.ds == self.settings.start:

@@ -6,19 +6,18 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from crossdomain.jobs.behaviour import event_window, first_day, read_behaviour, recommend_settings
+from crossdomain.jobs.behaviour import config, event_window, first_day, read_behaviour, recommend_settings
 from crossdomain.jobs.model import Input, Job, JobContext
-from crossdomain.recommend.settings import RecommendSettings
 
 if TYPE_CHECKING:
     from crossdomain.recommend.score import Served
 
 
 def build(ctx: JobContext) -> None:
-    """Ranks each domain's items for everyone who is known in the other one."""
+    """Ranks each domain's items for everyone who is known in the other one and agrees to be recommended them."""
     from crossdomain.recommend.interactions import not_wanted, person_rows, taste
     from crossdomain.recommend.popularity import decayed_popularity
-    from crossdomain.recommend.score import SCHEMA, Audience, recommend
+    from crossdomain.recommend.score import SCHEMA, Audience, popular_items, recommend
 
     settings = recommend_settings(ctx)
     behaviour = read_behaviour(ctx, settings, [(first_day(ctx.ds, settings), ctx.ds)])
@@ -33,6 +32,7 @@ def build(ctx: JobContext) -> None:
     batches = list(recommend(audience, _champions(ctx), settings))
     table = pa.Table.from_batches(batches, SCHEMA)
     ctx.write("serving.recommendations", table)
+    ctx.write("serving.popular_items", popular_items(audience, settings))
     sources = table["source"].cast(pa.string()).value_counts().to_pylist()
     ctx.note(people=len(people.person), rows_by_source={entry["values"]: entry["counts"] for entry in sources})
 
@@ -50,18 +50,14 @@ def _champions(ctx: JobContext) -> dict[str, Served]:
 
 JOB = Job(
     name="score",
-    version=1,
+    version=2,
     inputs=(
         event_window(),
         Input(table="derived.people"),
         Input(table="derived.catalogue"),
         Input(table="serving.champions"),
     ),
-    outputs=("serving.recommendations",),
+    outputs=("serving.recommendations", "serving.popular_items"),
     run=build,
-    config=lambda settings: {
-        **RecommendSettings.from_env(seed=settings.seed).as_config(),
-        "domains": settings.domains,
-        "tz": settings.tz,
-    },
+    config=config,
 )

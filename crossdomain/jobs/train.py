@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from crossdomain.jobs.behaviour import Behaviour, event_window, first_day, read_behaviour, recommend_settings
+from crossdomain.jobs.behaviour import Behaviour, config, event_window, first_day, read_behaviour, recommend_settings
 from crossdomain.jobs.model import Input, Job, JobContext
 from crossdomain.recommend.settings import RecommendSettings
 
@@ -29,19 +29,21 @@ def build(ctx: JobContext) -> None:
 
     settings = recommend_settings(ctx)
     before = _previous(ctx)
-    if before and ctx.ds.toordinal() % settings.train_every_days:
+    overdue = _overdue(ctx)
+    in_time = not overdue & {row["model_version"] for row in before.values()}
+    if before and in_time and ctx.ds.toordinal() % settings.train_every_days:
         metrics: list[Metric] = []
         champions = [_carried(row) for row in before.values()]
         ctx.note(trained=False)
     else:
-        metrics, champions = _train(ctx, settings, before)
+        metrics, champions = _train(ctx, settings, before, overdue)
     ctx.write("serving.model_metrics", _table(metrics, Metric))
     ctx.write("serving.champions", _table(champions, Champion))
     ctx.note(champions={row.target_domain: f"{row.model} {row.model_version}: {row.decision}" for row in champions})
 
 
 def _train(
-    ctx: JobContext, settings: RecommendSettings, before: dict[str, dict[str, Any]]
+    ctx: JobContext, settings: RecommendSettings, before: dict[str, dict[str, Any]], overdue: set[str]
 ) -> tuple[list[Metric], list[Champion]]:
     from crossdomain.recommend.als import device_note, fit, to_files
     from crossdomain.recommend.evaluate import evaluate
@@ -64,7 +66,8 @@ def _train(
     raters = _raters(ctx, settings, behaviour, split, before, twin, version)
     metrics = evaluate(split, raters, behaviour.items, settings)
     champions = [
-        _decide(domain, metrics, before.get(domain), version, settings) for domain in sorted(ctx.settings.domains)
+        _decide(domain, metrics, before.get(domain), version, settings, overdue)
+        for domain in sorted(ctx.settings.domains)
     ]
     ctx.note(
         trained=version is not None,
@@ -127,6 +130,7 @@ def _decide(
     before: dict[str, Any] | None,
     version: str | None,
     settings: RecommendSettings,
+    overdue: set[str],
 ) -> Champion:
     from crossdomain.recommend.champion import METRIC, POPULAR, Rated, decide
     from crossdomain.recommend.evaluate import headline
@@ -150,6 +154,7 @@ def _decide(
         n=baseline.n if baseline else 0,
         min_people=settings.min_test_people,
         tolerance=settings.tolerance,
+        overdue=incumbent is not None and incumbent.version in overdue,
     )
 
 
@@ -178,6 +183,12 @@ def _card(ctx: JobContext, settings: RecommendSettings, first: date, cut: date, 
     }
 
 
+def _overdue(ctx: JobContext) -> set[str]:
+    """Versions that learned from people who were erased, and that may be in force no longer."""
+    rows = ctx.con.execute("SELECT DISTINCT model_version FROM derived.retraining WHERE due_ds <= ?", [ctx.ds])
+    return {version for (version,) in rows.fetchall()}
+
+
 def _previous(ctx: JobContext) -> dict[str, dict[str, Any]]:
     rows = ctx.con.execute("SELECT target_domain, model, model_version FROM previous.champions ORDER BY ALL").fetchall()
     return {domain: {"target_domain": domain, "model": model, "model_version": name} for domain, model, name in rows}
@@ -192,12 +203,13 @@ def _table(rows: Sequence[Any], kind: type[Any]) -> pa.Table:
 JOB = Job(
     name="train",
     version=1,
-    inputs=(event_window(), Input(table="derived.people"), Input(table="derived.catalogue")),
+    inputs=(
+        event_window(),
+        Input(table="derived.people"),
+        Input(table="derived.catalogue"),
+        Input(table="derived.retraining", days=None, optional=True),
+    ),
     outputs=("serving.model_metrics", "serving.champions"),
     run=build,
-    config=lambda settings: {
-        **RecommendSettings.from_env(seed=settings.seed).as_config(),
-        "domains": settings.domains,
-        "tz": settings.tz,
-    },
+    config=config,
 )

@@ -58,6 +58,7 @@ def decide(
     n: int,
     min_people: int,
     tolerance: float = 0.0,
+    overdue: bool = False,
 ) -> Champion:
     """Today's champion.
 
@@ -73,6 +74,8 @@ def decide(
         n: Test people.
         min_people: Fewest test people that a comparison needs.
         tolerance: How much worse a challenger may be.
+        overdue: Whether the incumbent must give way, to whatever stands beside it: it learned from people who were
+            erased since, and its time is over.
 
     Raises:
         ValueError: There is neither an incumbent nor a challenger.
@@ -86,6 +89,11 @@ def decide(
         return _row(target_domain, best, _runner_up(best, challengers), n, "first", reason)
     if best is None:
         return _row(target_domain, incumbent, None, n, "kept", "no model was trained today")
+    if overdue:
+        reason = (
+            f"{incumbent.version} learned from people who were erased and is past its day; {best.version} takes over"
+        )
+        return _row(target_domain, best, best, n, "promoted", reason)
     if not comparable or best.value is None:
         reason = f"{n} test people are too few to compare ({min_people} needed)"
         return _row(target_domain, incumbent, best, n, "kept", reason)

@@ -2,8 +2,9 @@
 
 A *unit* is whose taste a row of a matrix describes: the person where all its accounts grant
 ``cross_domain``, else each account on its own, so that no pair crosses the domains without consent.
-Only accounts that grant ``personalisation`` give evidence of taste; popularity counts everybody, and what
-somebody owns or rejected is never recommended to that person, whatever the consents.
+Only accounts that grant ``personalisation`` give evidence of taste; popularity counts everybody. What
+somebody owns or rejected is not recommended to that person; whoever refuses personal recommendations is shown what
+everybody is shown, so that nothing of their behaviour is used.
 """
 
 from __future__ import annotations
@@ -25,11 +26,23 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-PEOPLE_SQL = """
-SELECT account, domain, person, personalisation, cross_domain FROM derived.people ORDER BY account
-"""
 CATALOGUE_SQL = "SELECT domain, item_id, status FROM derived.catalogue ORDER BY domain, item_id"
 _SEPARATOR = "\x1f"
+
+
+def people_sql(withdrawn: str) -> str:
+    """SQL of the accounts that may be processed, in their order: account, domain, person and the consents that hold.
+
+    Args:
+        withdrawn: SQL of (account, purposes), one row per account: consents that were withdrawn, if need be after
+            ``derived.people`` of the day was built.
+    """
+    return f"""
+SELECT account, domain, person,
+  personalisation AND NOT list_contains(coalesce(purposes, []), 'personalisation') AS personalisation,
+  cross_domain AND NOT list_contains(coalesce(purposes, []), 'cross_domain') AS cross_domain
+FROM derived.people LEFT JOIN ({withdrawn}) USING (account) ORDER BY account
+"""  # noqa: S608 - our own text
 
 
 def pairs_sql(settings: RecommendSettings) -> str:
@@ -151,13 +164,20 @@ class People:
         """Per person, whether one of its accounts lives in the domain."""
         return self._any(self.account_domain == domain)
 
+    def may_reach(self, target: int) -> Bools:
+        """Per person, whether it may be recommended the target domain's items.
+
+        The person is known outside the target, and all its accounts grant ``cross_domain``.
+        """
+        return self.joined & self.known_in(1 - target)
+
     def may_personalise(self, target: int) -> Bools:
         """Per person, whether the target domain's recommendations may use its behaviour elsewhere.
 
-        The person is known outside the target, all accounts grant ``cross_domain``, and none withholds
-        ``personalisation``: who refuses on one side is not shown personal recommendations there by way of the other.
+        They may reach the person, and no account withholds ``personalisation``: who refuses on one side is not shown
+        personal recommendations there by way of the other.
         """
-        return self.joined & self._any(self.account_domain != target) & ~self._any(~self.personalisation)
+        return self.may_reach(target) & ~self._any(~self.personalisation)
 
     def _any(self, accounts: Bools) -> Bools:
         found = np.zeros(len(self.person), dtype=bool)
@@ -195,7 +215,7 @@ class Pairs:
 
 
 def read_people(rows: pa.Table, domains: tuple[str, str]) -> People:
-    """People from the rows of ``PEOPLE_SQL``.
+    """People from the rows of ``people_sql``.
 
     Raises:
         InputError: An account lives in a domain that the settings do not name.

@@ -15,11 +15,13 @@ from crossdomain.errors import InputError
 BECAUSE = "because"
 TASTE = "taste"
 POPULAR = "popular"
+POPULAR_WITH_ALL = "popular_with_all"
 
 _WORDS = {
     BECAUSE: ("因为你看过{titles}", "because of {titles}"),
     TASTE: ("口味相近的人也喜欢", "liked by people with your taste"),
     POPULAR: ("近期热门", "popular now"),
+    POPULAR_WITH_ALL: ("大家都在看（未使用您的个人信息）", "popular with everybody; nothing about you was used"),
 }
 
 

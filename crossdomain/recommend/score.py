@@ -18,9 +18,10 @@ from crossdomain.recommend.popularity import boost, popular_lists
 from crossdomain.recommend.settings import RecommendSettings
 from crossdomain.recommend.topk import rank_blocks
 
-SOURCES = ("als", "popular", "fallback")
-"""``als``: the champion's scores. ``popular``: without personalisation, because the person did not consent
-or because popularity is the champion. ``fallback``: popularity, because the model knows nothing of the person."""
+SOURCES = ("als", "popular", "fallback", "unpersonalised")
+"""``als``: the champion's scores. ``popular``: popularity, because it is the champion. ``fallback``: popularity,
+because the model knows nothing of the person. ``unpersonalised``: the list that everybody gets, because the person does
+not consent to personalisation; nothing of the person was used."""
 PEOPLE_BLOCK = 50_000
 SCHEMA = pa.schema(
     [
@@ -79,8 +80,9 @@ def recommend(
 ) -> Iterator[pa.RecordBatch]:
     """Rows of ``serving.recommendations`` for a day, by target domain and block of people.
 
-    Each person who is known outside a target domain gets up to ``top_k`` of its items on sale, without what
-    the person owns or rejected; ranks go from 1 without gaps, ties in score to the smaller item_id.
+    Each person who is known outside a target domain and grants ``cross_domain`` gets up to ``top_k`` of its items on
+    sale, without what the person owns or rejected; ranks go from 1 without gaps, ties in score to the smaller item_id.
+    Who does not consent to personalisation gets the same list as everybody in that case, owned items or not.
 
     Args:
         audience: People, items and what is known of them.
@@ -89,19 +91,42 @@ def recommend(
     """
     for target, name in enumerate(audience.items.domains):
         served = champions[name]
-        persons = np.flatnonzero(audience.people.known_in(1 - target))
+        people = audience.people
         encoder = _Encoder.of(audience, name, served)
+        personal = people.may_personalise(target)
+        persons = np.flatnonzero(personal)
+        yield from _popular(
+            audience, target, np.flatnonzero(people.may_reach(target) & ~personal), "unpersonalised", settings, encoder
+        )
         if served.model is None:
-            source = np.full(len(persons), SOURCES.index("popular"))
-            yield from _popular(audience, target, persons, source, settings, encoder)
+            yield from _popular(audience, target, persons, "popular", settings, encoder)
             continue
         fold, _ = served.model.aligned(audience.items)
-        informed = _informed(audience.evidence, served.model, audience.items)[persons]
-        consented = audience.people.may_personalise(target)[persons]
-        known = consented & informed
+        known = _informed(audience.evidence, served.model, audience.items)[persons]
         yield from _personal(audience, target, persons[known], fold, served.model, settings, encoder)
-        source = np.where(consented[~known], SOURCES.index("fallback"), SOURCES.index("popular"))
-        yield from _popular(audience, target, persons[~known], source, settings, encoder)
+        yield from _popular(audience, target, persons[~known], "fallback", settings, encoder)
+
+
+def popular_items(audience: Audience, settings: RecommendSettings) -> pa.Table:
+    """The list of each domain that everybody may be shown, as rows of ``serving.popular_items``.
+
+    Up to ``top_k`` items on sale by decayed popularity; ranks from 1, ties to the smaller item_id.
+    """
+    items = audience.items
+    nothing = sp.csr_matrix((1, len(items)), dtype=np.float32)
+    parts = []
+    for target, name in enumerate(items.domains):
+        _, item, rank, score = popular_lists(
+            audience.decayed, items.on_sale, items.span(target), nothing, settings.top_k
+        )
+        columns = {
+            "target_domain": pa.repeat(name, len(item)),
+            "rank": pa.array(rank.astype(np.int32)),
+            "item_id": items.item_id.take(pa.array(item)),
+            "score": score,
+        }
+        parts.append(pa.table(columns))
+    return pa.concat_tables(parts)
 
 
 def _informed(evidence: sp.csr_matrix, model: AlsModel, items: Items) -> Bools:
@@ -125,8 +150,7 @@ def _personal(
     _, known = model.aligned(audience.items)
     candidates = span.start + np.flatnonzero(audience.items.on_sale[span] & known[span])
     if not len(candidates):
-        source = np.full(len(persons), SOURCES.index("fallback"))
-        yield from _popular(audience, target, persons, source, settings, encoder)
+        yield from _popular(audience, target, persons, "fallback", settings, encoder)
         return
     item_factors = boosted(fold, boost(audience.decayed, settings.popularity_power))[candidates]
     for start in range(0, len(persons), PEOPLE_BLOCK):
@@ -151,16 +175,20 @@ def _personal(
 
 
 def _popular(
-    audience: Audience, target: int, persons: Ints, source: Ints, settings: RecommendSettings, encoder: _Encoder
+    audience: Audience, target: int, persons: Ints, source: str, settings: RecommendSettings, encoder: _Encoder
 ) -> Iterator[pa.RecordBatch]:
     items = audience.items
+    code = SOURCES.index(source)
     for start in range(0, len(persons), PEOPLE_BLOCK):
         block = persons[start : start + PEOPLE_BLOCK]
+        excluded = audience.unwanted[block]
+        if source == "unpersonalised":  # what they own or rejected is behaviour too
+            excluded = sp.csr_matrix(excluded.shape, dtype=excluded.dtype)
         row, item, rank, score = popular_lists(
-            audience.decayed, items.on_sale, items.span(target), audience.unwanted[block], settings.top_k
+            audience.decayed, items.on_sale, items.span(target), excluded, settings.top_k
         )
         because = np.full(len(row), -1, dtype=np.int64)
-        yield encoder.batch(_Rows(block[row], item, rank, score, source[start : start + PEOPLE_BLOCK][row], because))
+        yield encoder.batch(_Rows(block[row], item, rank, score, np.full(len(row), code), because))
 
 
 @dataclass(frozen=True)
@@ -178,7 +206,7 @@ class _Encoder:
         items = audience.items
         names = [items.domains[domain] for domain in items.domain]
         texts = [reasons.encode(reasons.BECAUSE, [item]) for item in zip(names, items.item_id.to_pylist(), strict=True)]
-        texts += [reasons.encode(reasons.TASTE), reasons.encode(reasons.POPULAR)]
+        texts += [reasons.encode(code) for code in (reasons.TASTE, reasons.POPULAR, reasons.POPULAR_WITH_ALL)]
         return cls(
             person=audience.people.person,
             item_id=items.item_id,
@@ -189,8 +217,9 @@ class _Encoder:
 
     def batch(self, rows: _Rows) -> pa.RecordBatch:
         personal = rows.source == SOURCES.index("als")
-        taste, popular = len(self.reason) - 2, len(self.reason) - 1
-        reason = np.where(personal, np.where(rows.because >= 0, rows.because, taste), popular)
+        taste, popular, with_all = len(self.reason) + np.arange(-3, 0)
+        plain = np.where(rows.source == SOURCES.index("unpersonalised"), with_all, popular)
+        reason = np.where(personal, np.where(rows.because >= 0, rows.because, taste), plain)
         columns = [
             self.person.take(pa.array(rows.person)),
             _dictionary(np.zeros(len(rows.rank), dtype=np.int32), self.target_domain),

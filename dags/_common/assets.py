@@ -3,9 +3,13 @@
 | asset | emitted by | consumed by |
 | --- | --- | --- |
 | raw | ingest_daily | clean_daily |
-| clean | clean_daily | people_daily, content_daily, experiments_daily |
+| clean | clean_daily, gate_override | people_daily, content_daily, experiments_daily, quality_daily, governance_daily |
+| quality | quality_daily | nobody inside |
+| vault | governance_daily | nobody inside |
+| governed | governance_daily | nobody inside |
+| compliance | governance_daily | nobody inside |
 | people | people_daily | recs_train |
-| catalogue | content_daily | recs_score |
+| catalogue | content_daily | recs_train, recs_score |
 | content | content_daily | serving_publish |
 | models | recs_train | recs_score |
 | recommendations | recs_score | serving_publish |
@@ -19,6 +23,10 @@ from airflow.sdk import Asset
 
 RAW = Asset(name="raw", uri="crossdomain://lake/raw")
 CLEAN = Asset(name="clean", uri="crossdomain://lake/clean")
+QUALITY = Asset(name="quality", uri="crossdomain://lake/serving/drift_results")
+VAULT = Asset(name="vault", uri="crossdomain://lake/vault")
+GOVERNED = Asset(name="governed", uri="crossdomain://lake/derived/erasures_done")
+COMPLIANCE = Asset(name="compliance", uri="crossdomain://lake/serving/compliance")
 PEOPLE = Asset(name="people", uri="crossdomain://lake/derived/people")
 CATALOGUE = Asset(name="catalogue", uri="crossdomain://lake/derived/catalogue")
 CONTENT = Asset(name="content", uri="crossdomain://lake/serving/content")

@@ -24,6 +24,7 @@ class Tag(StrEnum):
     RECOMMEND = "recommend"
     EXPERIMENTS = "experiments"
     SERVING = "serving"
+    GOVERNANCE = "governance"
 
 
 def nightly() -> CronPartitionTimetable:

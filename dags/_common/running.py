@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset
+
+    from crossdomain.settings import Settings
+
+KEYS = "crossdomain_keys"
+"""Connection whose password holds the keys, written as for ``CROSSDOMAIN_KEYS``; docs/vault.md shows how."""
+
+
+def task_settings() -> Settings:
+    """Settings of the task's environment, with the keys of connection ``crossdomain_keys`` where there is one.
+
+    Without it the keys are those of ``CROSSDOMAIN_KEYS`` or the home's key files.
+
+    Raises:
+        InputError: A variable does not parse, or the connection has no password.
+    """
+    from airflow.sdk import Connection
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    from crossdomain.errors import InputError
+    from crossdomain.settings import Settings
+
+    settings = Settings.from_env()
+    try:
+        keys = Connection.get(KEYS).password
+    except AirflowNotFoundException:
+        return settings
+    if not keys:
+        raise InputError(f"connection {KEYS} has no password: it holds the keys, as JSON (docs/vault.md)")
+    return replace(settings, keys=keys)
 
 
 def run_and_emit(name: str, *, emits: Asset, context: dict[str, Any]) -> list[str]:
@@ -24,13 +54,13 @@ def run_and_emit(name: str, *, emits: Asset, context: dict[str, Any]) -> list[st
     from crossdomain.errors import GateRefused, InputError, NotReady
     from crossdomain.jobs.registry import job
     from crossdomain.jobs.runner import run_job
-    from crossdomain.settings import Settings, parse_day
+    from crossdomain.settings import parse_day
 
     key = context["dag_run"].partition_key
     if key is None:
         raise AirflowFailException(f"{name} runs for a business day: trigger it with a partition key (YYYY-MM-DD)")
     try:
-        result = run_job(job(name), parse_day(key), Settings.from_env())
+        result = run_job(job(name), parse_day(key), task_settings())
     except NotReady as error:
         raise AirflowSkipException(f"waiting: {error}") from error
     except (GateRefused, InputError) as error:

@@ -128,21 +128,104 @@ function drawGate(seen) {
     replace("gate", element("p", { className: "quiet", text: word("no_gate") }));
     return;
   }
-  const headings = [word("rule"), word("severity"), word("observed"), word("reason")];
   const blocks = seen.gate.map((day) => {
-    const rows = day.rules.map((rule) => [
-      textCell(rule.rule, "rule"),
-      textCell(word(rule.severity), rule.severity === "fail" ? "refused" : ""),
-      textCell(rule.observed),
-      textCell(rule.reason),
-    ]);
-    const heading = word(day.refused ? "day_refused" : "day_warned", { day: day.ds });
-    return element("details", { ...(day.refused ? { open: "" } : {}) }, [
-      element("summary", { text: heading }),
-      element("div", { className: "scroll" }, [tableOf(headings, rows)]),
-    ]);
+    const state = day.refused ? "day_refused" : day.overridden ? "day_overridden" : "day_warned";
+    return dayBlock(word(state, { day: day.ds }), day.refused, [ruleTable(day.rules), docLink("rules", day.ds, seen)]);
   });
   replace("gate", ...blocks);
+}
+
+function ruleTable(rules) {
+  const headings = [word("rule"), word("severity"), word("observed"), word("reason")];
+  const rows = rules.map((rule) => [
+    textCell(rule.rule, "rule"),
+    textCell(word(rule.severity), rule.severity === "fail" ? "refused" : ""),
+    textCell(rule.observed),
+    textCell(rule.reason),
+  ]);
+  return element("div", { className: "scroll" }, [tableOf(headings, rows)]);
+}
+
+function dayBlock(heading, open, children) {
+  return element("details", { ...(open ? { open: "" } : {}) }, [element("summary", { text: heading }), ...children]);
+}
+
+function docLink(kind, day, seen) {
+  if (!seen.data_docs.includes(day)) return "";
+  return element("p", {}, [element("a", { text: word("full_page"), href: `data-docs/${kind}-${day}.html` })]);
+}
+
+const SHARES = ["share", "null_share", "late_share"];
+
+function amount(measure, value) {
+  if (value === null || value === undefined) return "–";
+  if (SHARES.includes(measure)) return `${(100 * value).toLocaleString(language, { maximumFractionDigits: 2 })} %`;
+  if (measure === "rows" || measure === "rows_of_feed") return count(Math.round(value));
+  return decimal(value, 3);
+}
+
+function alarmRow(alarm) {
+  const about = [alarm.column, alarm.category].filter(Boolean).join(" = ");
+  return [
+    textCell(alarm.table), textCell(word(`measure_${alarm.measure}`)), textCell(about, "rule"),
+    element("td", { text: amount(alarm.measure, alarm.observed), className: "number alarm" }),
+    numberCell(amount(alarm.measure, alarm.expected)),
+    numberCell(`${amount(alarm.measure, alarm.low)} … ${amount(alarm.measure, alarm.high)}`),
+    textCell(alarm.reason),
+  ];
+}
+
+function drawWatch(seen) {
+  if (!seen.watch.length) {
+    replace("watch", element("p", { className: "quiet", text: word("no_watch") }));
+    return;
+  }
+  const headings = ["table", "measure", "about", "observed", "expected", "range", "why"].map((name) => word(name));
+  const blocks = seen.watch.map((day) => {
+    const counts = { day: day.ds, alarms: day.alarms.length, measures: day.measures, learning: day.learning, rules: day.rules.length };
+    const parts = [];
+    if (day.alarms.length) parts.push(element("div", { className: "scroll" }, [tableOf(headings, day.alarms.map(alarmRow))]));
+    if (day.rules.length) parts.push(ruleTable(day.rules));
+    parts.push(docLink("watch", day.ds, seen));
+    return dayBlock(word("day_watched", counts), day.alarms.length > 0, parts);
+  });
+  replace("watch", ...blocks);
+}
+
+const CLASSES = ["clean", "quarantined", "duplicate", "superseded", "replaced", "suppressed", "waiting"];
+
+function ofClass(delivery, name) {
+  return name in delivery.rows ? delivery.rows[name] : delivery[name];
+}
+
+function classCells(delivery) {
+  return CLASSES.map((name) => {
+    const number = ofClass(delivery, name);
+    const cell = numberCell(number ? count(number) : "·");
+    if (name === "waiting" && number) cell.className = "number missing";
+    return cell;
+  });
+}
+
+function drawDeliveries(seen) {
+  if (!seen.deliveries.length) {
+    replace("deliveries", element("p", { className: "quiet", text: word("no_deliveries") }));
+    return;
+  }
+  const headings = [word("table"), word("feed"), word("read"), ...CLASSES.map((name) => word(`class_${name}`))];
+  const days = [...new Set(seen.deliveries.map((delivery) => delivery.delivered_ds))];
+  const blocks = days.map((day, place) => {
+    const feeds = seen.deliveries.filter((delivery) => delivery.delivered_ds === day && delivery.read);
+    const rows = feeds.map((feed) => [
+      textCell(feed.table), textCell(feed.feed, "rule"), numberCell(count(feed.read)), ...classCells(feed),
+    ]);
+    const sum = (name) => feeds.reduce((total, feed) => total + ofClass(feed, name), 0);
+    const read = feeds.reduce((total, feed) => total + feed.read, 0);
+    const heading = word("day_delivered", { day, read: count(read), clean: count(sum("clean")), waiting: count(sum("waiting")) });
+    const drawn = element("div", { className: "scroll", "data-delivery": day }, [tableOf(headings, rows)]);
+    return dayBlock(heading, place === 0, [drawn]);
+  });
+  replace("deliveries", ...blocks);
 }
 
 function drawChampions(decided) {
@@ -230,6 +313,8 @@ function draw() {
   drawSummary(latest);
   drawGrid(latest);
   drawGate(latest);
+  drawWatch(latest);
+  drawDeliveries(latest);
   drawChampions(latest.champions);
   drawExperiments(latest.experiments, latest.experiment_checks);
   document.body.dataset.ready = "yes";

@@ -17,6 +17,9 @@ from tests.dags.conftest import DAGS
 EXPECTED = {
     "ingest_daily",
     "clean_daily",
+    "quality_daily",
+    "gate_override",
+    "governance_daily",
     "people_daily",
     "content_daily",
     "recs_train",
@@ -26,16 +29,21 @@ EXPECTED = {
 }
 RUNS_ON = {
     "clean_daily": {"raw"},
+    "quality_daily": {"clean"},
+    "governance_daily": {"clean"},
     "people_daily": {"clean"},
     "content_daily": {"clean"},
     "experiments_daily": {"clean"},
-    "recs_train": {"people"},
+    "recs_train": {"catalogue", "people"},
     "recs_score": {"catalogue", "models"},
     "serving_publish": {"content", "experiments", "recommendations"},
 }
 EMITS = {
     "ingest_daily": {"raw"},
     "clean_daily": {"clean"},
+    "quality_daily": {"quality"},
+    "governance_daily": {"vault", "governed", "compliance"},
+    "gate_override": {"clean"},
     "people_daily": {"people"},
     "content_daily": {"catalogue", "content"},
     "experiments_daily": {"experiments"},
@@ -43,6 +51,8 @@ EMITS = {
     "recs_score": {"recommendations"},
     "serving_publish": {"published"},
 }
+BY_HAND = {"gate_override"}
+"""Started by people: steps that ask them come before the one that emits."""
 HEAVY = {
     "pandas", "numpy", "pyarrow", "duckdb", "deltalake", "sklearn", "scipy", "implicit", "gensim", "jieba", "rjieba",
     "great_expectations", "statsmodels",
@@ -78,7 +88,7 @@ def test_a_dag_is_a_runbook_with_explicit_limits(bag: Any, dag_id: str) -> None:
     assert dag.start_date is not None
     for task in dag.tasks:
         assert task.retries == 2
-        assert task.outlets, f"{dag_id}.{task.task_id} emits nothing"
+        assert task.outlets or dag_id in BY_HAND, f"{dag_id}.{task.task_id} emits nothing"
 
 
 @pytest.mark.parametrize("dag_id", sorted(EXPECTED))
@@ -102,7 +112,7 @@ def _waits_for(dag: Any) -> set[str]:
 def test_wiring_by_assets(bag: Any) -> None:
     emitted = {dag_id: {o.name for task in dag.tasks for o in task.outlets} for dag_id, dag in bag.dags.items()}
     assert emitted == EMITS
-    waits = {dag_id: _waits_for(dag) for dag_id, dag in bag.dags.items() if dag_id != "ingest_daily"}
+    waits = {dag_id: _waits_for(dag) for dag_id, dag in bag.dags.items() if dag_id not in BY_HAND | {"ingest_daily"}}
     assert waits == RUNS_ON
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import date
 from types import SimpleNamespace
@@ -13,6 +14,8 @@ from crossdomain.errors import CrossdomainError, GateRefused, InputError, Missin
 from crossdomain.jobs.model import JobResult
 
 DAY = date(2026, 1, 5)
+CONNECTION = "AIRFLOW_CONN_CROSSDOMAIN_KEYS"
+GIVEN = '{"pseudonym-1": "AA+/=="}'
 
 
 @dataclass
@@ -84,6 +87,24 @@ def test_what_a_retry_cannot_mend_fails_at_once(run: Any, error: Exception) -> N
 def test_anything_else_is_left_to_retries(run: Any) -> None:
     with pytest.raises(CrossdomainError, match="disk"):
         run(CrossdomainError("disk full"))
+
+
+def test_keys_of_the_connection_reach_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    from _common.running import task_settings
+
+    monkeypatch.setenv("CROSSDOMAIN_KEYS", "other keys")
+    monkeypatch.setenv(CONNECTION, json.dumps({"conn_type": "generic", "password": GIVEN}))
+    assert task_settings().keys == GIVEN
+    monkeypatch.delenv(CONNECTION)
+    assert task_settings().keys == "other keys"
+
+
+def test_a_connection_without_keys_fails_at_once(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    monkeypatch.setenv(CONNECTION, json.dumps({"conn_type": "generic"}))
+    with pytest.raises(AirflowFailException, match="no password"):
+        run(JobResult("clean", DAY, "done", (DAY,)))
 
 
 def test_a_run_without_a_key_is_told_what_to_do(run: Any) -> None:

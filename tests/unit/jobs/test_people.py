@@ -10,6 +10,7 @@ import pytest
 
 from crossdomain.jobs.people import JOB
 from crossdomain.jobs.runner import run_job
+from crossdomain.people.consent import PURPOSES
 from crossdomain.settings import Settings
 from tests.unit.jobs.lake_tables import put, read
 
@@ -30,7 +31,8 @@ def user(account: bytes, domain: str, **more: Any) -> dict[str, Any]:
 
 def consent(account: bytes, purpose: str, granted: bool, hour: int = 0, day: date = D1) -> dict[str, Any]:
     when = datetime(day.year, day.month, day.day, hour, tzinfo=UTC)
-    return {"account": account, "domain": "any", "purpose": purpose, "granted": granted, "ts": when}
+    domain = "knowledge" if account == K else "beauty"
+    return {"account": account, "domain": domain, "purpose": purpose, "granted": granted, "ts": when}
 
 
 def both(granted: bool, **when: Any) -> list[dict[str, Any]]:
@@ -128,5 +130,113 @@ def test_run_twice_gives_the_same_bytes(settings: Settings, tmp_path: Path) -> N
     for one in (settings, other):
         day(one, D1, users=USERS, identity_links=[link()], consents=both(True))
     files = [sorted((one.home / "lake/derived").rglob("*.parquet")) for one in (settings, other)]
-    assert len(files[0]) == 3
+    assert len(files[0]) == len(JOB.outputs)
     assert [path.read_bytes() for path in files[0]] == [path.read_bytes() for path in files[1]]
+
+
+def purposes(people: dict[bytes, dict[str, Any]], account: bytes) -> set[str]:
+    return {purpose for purpose in PURPOSES if people[account][purpose]}
+
+
+def test_purposes_are_those_that_a_feed_may_deliver() -> None:
+    from crossdomain.ingest.cleaning import VOCABULARY
+
+    assert VOCABULARY["purposes"] == PURPOSES
+
+
+def test_each_purpose_is_its_own(settings: Settings) -> None:
+    people = day(settings, D1, users=USERS, consents=[consent(K, one, True) for one in PURPOSES[1::2]])
+    assert purposes(people, K) == set(PURPOSES[1::2])
+    assert purposes(people, B) == set()
+
+
+def test_a_word_that_comes_late_does_not_undo_a_newer_one(settings: Settings) -> None:
+    day(settings, D1, users=USERS, consents=[consent(K, "profiling", True)])
+    day(settings, D2, consents=[consent(K, "profiling", False, 9, D2), consent(B, "profiling", True, 9, D2)])
+    late = [{**consent(K, "profiling", True, 8, D2), "ts": datetime(2026, 1, 6, 8, tzinfo=UTC)}]
+    late += [consent(B, "profiling", False, 9, D2)]
+    people = day(settings, D3, consents=late)
+    assert people[K]["profiling"] is False, "withdrawn at nine, whatever was said at eight"
+    assert people[B]["profiling"] is False, "yes and no at the same instant are a no"
+
+
+def test_a_withdrawal_counts_against_assumed_consent(settings: Settings) -> None:
+    assumed = {**user(K, "knowledge"), "consent_assumed": True}
+    assert purposes(day(settings, D1, users=[assumed]), K) == set(PURPOSES)
+    assert purposes(day(settings, D2, consents=[consent(K, "cross_domain", False, day=D2)]), K) == set(PURPOSES) - {
+        "cross_domain"
+    }
+
+
+def test_a_day_built_again_heeds_what_was_withdrawn_since_and_nothing_that_was_given_since(settings: Settings) -> None:
+    linked = {"users": [*USERS, user(B2, "beauty")], "identity_links": [link()]}
+    first = day(settings, D1, **linked, consents=[*both(True), consent(K, "personalisation", True)])
+    assert first[K]["person"] == B
+    day(settings, D2)
+    later = [consent(B, "cross_domain", False, 1, D3), consent(K, "personalisation", False, 1, D3)]
+    later += [consent(K, "personalisation", True, 2, D3), consent(B2, "cross_domain", True, 1, D3)]
+    day(settings, D3, consents=later)
+    assert read(settings, "derived.people", D1) == list(first.values()), "nobody asked for the day yet"
+    result = run_job(JOB, D1, settings)
+    assert result.status == "done"
+    assert result.keys == (D1, D2), "the days after it follow, up to those that know already"
+    for ds in (D1, D2):
+        people = {row["account"]: row for row in read(settings, "derived.people", ds)}
+        assert (people[K]["person"], people[B]["person"]) == (K, B)
+        assert people[B]["cross_domain"] is False, "withdrawn since"
+        assert people[K]["personalisation"] is True, "withdrawn and given again: as of the day and now"
+        assert people[B2]["cross_domain"] is False, "given only later"
+        assert {row["status"] for row in read(settings, "derived.account_links", ds)} == {"no_consent"}
+    counted = {(row["domain"], row["measure"]): row["accounts"] for row in read(settings, "derived.people_counts", D1)}
+    assert counted["beauty", "withdrawn_since_cross_domain"] == 1
+    assert counted["knowledge", "withdrawn_since_cross_domain"] == 0
+    granted = {(row["account"], row["purpose"]) for row in read(settings, "derived.consents", D1) if row["granted"]}
+    assert (B, "cross_domain") in granted, "the record of what was said by then stays"
+
+
+def test_only_withdrawals_make_built_days_stale(settings: Settings) -> None:
+    day(settings, D1, users=USERS, consents=both(True))
+    fresh = [consent(B2, "cross_domain", False, day=D2), consent(B2, "profiling", True, day=D2)]
+    day(settings, D2, users=[user(B2, "beauty")], consents=[*fresh, consent(K, "profiling", True, day=D2)])
+    assert run_job(JOB, D1, settings).status == "up_to_date", "new accounts, first refusals and grants change nothing"
+    day(settings, D3, consents=[consent(K, "cross_domain", False, day=D3)])
+    assert run_job(JOB, D1, settings).status == "done"
+    assert run_job(JOB, D1, settings).status == "up_to_date"
+    assert run_job(JOB, D3, settings).status == "up_to_date"
+
+
+def test_who_asked_to_be_forgotten_since_is_not_in_a_day_built_again(settings: Settings) -> None:
+    day(settings, D1, users=USERS, identity_links=[link()], consents=both(True))
+    request = {"account": B, "domain": "beauty", "requested_at": datetime(2026, 1, 6, tzinfo=UTC)}
+    day(settings, D2, erasure_requests=[request])
+    run_job(JOB, D1, settings, force=True)
+    for table in ("accounts", "consents", "people"):
+        assert {row["account"] for row in read(settings, f"derived.{table}", D1)} == {K}
+    assert read(settings, "derived.account_links", D1) == []
+
+
+@pytest.mark.parametrize(("birth_year", "processed"), [(None, True), (2013, False), (2012, False), (2011, True)])
+def test_children_are_counted_and_not_processed(settings: Settings, birth_year: int | None, processed: bool) -> None:
+    people = day(settings, D1, users=[user(K, "knowledge", birth_year=birth_year), USERS[1]], consents=both(True))
+    assert (K in people) is processed, "2026 - 2012 = 14: the birthday may be still to come"
+    counted = {(row["domain"], row["measure"]): row["accounts"] for row in read(settings, "derived.people_counts", D1)}
+    assert counted["knowledge", "minor"] == (not processed)
+    assert counted["knowledge", "known"] == 1
+    assert counted["knowledge", "processed"] == processed
+    assert counted["knowledge", "allowed_cross_domain"] == processed
+    assert (counted["knowledge", "granted_cross_domain"], counted["beauty", "minor"]) == (1, 0)
+
+
+def test_the_other_account_of_a_child_is_a_childs_too(settings: Settings) -> None:
+    users = [user(K, "knowledge", birth_year=2014), user(B, "beauty")]
+    assert set(day(settings, D1, users=users, identity_links=[link()], consents=both(True))) == set()
+    assert set(day(settings, D2, consents=[consent(B, "cross_domain", False, day=D2)])) == set(), "spared all the same"
+    assert {row["status"] for row in read(settings, "derived.account_links", D2)} == {"minor"}
+
+
+def test_a_child_grows_up(settings: Settings) -> None:
+    eve, new_year = date(2025, 12, 31), date(2026, 1, 1)
+    settings = Settings(home=settings.home, start=eve)
+    child = user(K, "knowledge", birth_year=2011)
+    assert set(day(settings, eve, users=[child])) == set()
+    assert set(day(settings, new_year)) == {K}

@@ -54,6 +54,15 @@ def test_a_champion_that_cannot_be_measured_gives_way():
     assert chosen(Rated("als", "old", None), NEW) == ("new", "promoted")
 
 
+def test_a_champion_that_learned_from_the_erased_gives_way_to_whatever_there_is():
+    row = decide("beauty", NEW, [Rated("als", "weak", 0.01)], n=100, min_people=10, overdue=True)
+    assert (row.model_version, row.decision) == ("weak", "promoted")
+    assert "erased" in row.reason
+    assert chosen(NEW, Rated("als", "weak", 0.01)) == ("new", "kept")
+    row = decide("beauty", NEW, [POP], n=0, min_people=10, overdue=True)
+    assert row.model_version == POPULAR, "too few test people are no excuse"
+
+
 def test_nothing_to_begin_with():
     with pytest.raises(ValueError, match="no model to begin with"):
         chosen(None)

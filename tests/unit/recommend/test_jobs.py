@@ -100,13 +100,46 @@ def test_nobody_is_shown_what_they_own_or_gave_back(world, tmp_path):
     assert "b02" not in {row["item_id"] for row in rows_of(written, "back")}
 
 
-def test_without_both_consents_only_what_is_popular(world, tmp_path):
+def test_without_personalisation_the_list_is_everybodys_and_says_so(world, tmp_path):
+    events, accounts = world
+    events += [("shy", "knowledge", "k00", "purchase", 1), ("shy_b", "beauty", "b00", "purchase", 1)]
+    accounts += [("shy_b", "beauty", "shy", True, True), ("coy", "knowledge", "coy", False, True)]
+    written = run(connect(events, accounts, CATALOGUE), tmp_path)
+    for target in ("knowledge", "beauty"):
+        everybodys = [row for row in written["serving.popular_items"].to_pylist() if row["target_domain"] == target]
+        assert len(everybodys) == 3
+        rows = rows_of(written, "shy", target)
+        assert [(row["rank"], row["item_id"], row["score"]) for row in rows] == [
+            (row["rank"], row["item_id"], row["score"]) for row in everybodys
+        ], "owned items or not"
+        assert {(row["source"], row["model_version"]) for row in rows} == {("unpersonalised", POPULAR)}
+        assert {decode(row["reason"]).code for row in rows} == {"popular_with_all"}
+    lists = [[row["item_id"] for row in rows_of(written, person, "beauty")] for person in ("shy", "coy")]
+    assert lists[0] == lists[1]
+
+
+def test_without_personalisation_it_does_not_matter_who_did_what(world, tmp_path):
+    events, accounts = world
+    accounts += [("coy", "knowledge", "coy", False, True)]
+    events += [("coy", "knowledge", "k05", "purchase", 9)]
+    swapped = [({"shy": "coy", "coy": "shy"}.get(event[0], event[0]), *event[1:]) for event in events]
+    assert swapped != events
+    one, other = (
+        run(connect(rows, accounts, CATALOGUE), tmp_path / str(n)) for n, rows in enumerate((events, swapped))
+    )
+    assert rows_of(one, "shy")
+    for person in ("shy", "coy"):
+        assert rows_of(one, person) == rows_of(other, person)
+
+
+def test_without_consent_to_cross_domain_there_is_no_row_and_no_pair(world, tmp_path):
     written = run(connect(*world, CATALOGUE), tmp_path)
-    for person in ("shy", "apart"):
-        rows = rows_of(written, person)
-        assert rows
-        assert {(row["source"], row["model_version"]) for row in rows} == {("popular", POPULAR)}
-        assert {decode(row["reason"]).code for row in rows} == {"popular"}
+    assert rows_of(written, "apart") == []
+    events, accounts = world
+    lone = [("linked", "knowledge", "k06", "purchase", 2), ("linked_b", "beauty", "b07", "purchase", 2)]
+    people = [("linked", "knowledge", "linked", True, True), ("linked_b", "beauty", "linked", True, False)]
+    written = run(connect(events + lone, accounts + people, CATALOGUE), tmp_path / "linked")
+    assert rows_of(written, "linked") == []
 
 
 def test_people_whom_the_model_does_not_know_get_the_fallback(world, tmp_path):
@@ -182,6 +215,28 @@ def test_days_without_training_keep_the_champion(world, tmp_path, monkeypatch):
     assert written["serving.model_metrics"].num_rows == 0
     champions = written["serving.champions"].to_pylist()
     assert [(row["model_version"], row["decision"]) for row in champions] == [("v1", "kept")] * 2
+
+
+def test_a_champion_that_learned_from_the_erased_is_replaced_on_its_day_whatever_the_rhythm(
+    world, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("CROSSDOMAIN_RECOMMEND_TRAIN_EVERY_DAYS", "3")
+    day = next(DAY - timedelta(days=i) for i in range(3) if (DAY - timedelta(days=i)).toordinal() % 3 == 1)
+    con = connect(*world, CATALOGUE)
+    ctx, written = context(con, tmp_path, day - timedelta(days=1))
+    train.build(ctx)
+    con.register("before", written["serving.champions"])
+    con.execute("INSERT INTO previous.champions SELECT target_domain, model, model_version FROM before")
+    old = con.execute("SELECT model_version FROM before LIMIT 1").fetchall()[0][0]
+    con.execute("INSERT INTO derived.retraining VALUES (?, ?)", [old, day + timedelta(days=1)])
+    ctx, written = context(con, tmp_path, day)
+    train.build(ctx)
+    assert {row["model_version"] for row in written["serving.champions"].to_pylist()} == {old}, "a day remains"
+    con.execute("UPDATE derived.retraining SET due_ds = ?", [day])
+    ctx, written = context(con, tmp_path, day)
+    train.build(ctx)
+    champions = written["serving.champions"].to_pylist()
+    assert all(row["model_version"] != old and row["decision"] == "promoted" for row in champions)
 
 
 def test_rows_fit_their_tables():

@@ -13,11 +13,11 @@ import pyarrow as pa
 
 from crossdomain.recommend.interactions import (
     CATALOGUE_SQL,
-    PEOPLE_SQL,
     Items,
     Pairs,
     People,
     pairs_sql,
+    people_sql,
     read_items,
     read_pairs,
     read_people,
@@ -25,10 +25,15 @@ from crossdomain.recommend.interactions import (
 from crossdomain.recommend.settings import RecommendSettings
 from crossdomain.settings import Settings
 from crossdomain.storage.home import Home
+from crossdomain.storage.lake import Lake
 from crossdomain.storage.models import ModelStore
+from crossdomain.tables import registry
 
 DOMAINS = ("knowledge", "beauty")
 DAY = date(2026, 1, 31)
+
+NOBODY = "SELECT NULL::BLOB AS account, NULL::VARCHAR[] AS purposes WHERE false"
+"""SQL of no withdrawals."""
 
 Event = tuple[str, str, str, str, int]
 """Account name, domain, item_id, event type, days before DAY."""
@@ -67,6 +72,7 @@ def connect(
         [(key(account), domain, key(person), personal, cross) for account, domain, person, personal, cross in people],
     )
     _fill(con, "derived.catalogue", "domain VARCHAR, item_id VARCHAR, status VARCHAR", list(catalogue))
+    con.execute("CREATE TABLE derived.retraining (model_version VARCHAR, due_ds DATE)")
     con.execute("CREATE TABLE previous.champions (target_domain VARCHAR, model VARCHAR, model_version VARCHAR)")
     return con
 
@@ -75,7 +81,7 @@ def read(con: duckdb.DuckDBPyConnection, settings: RecommendSettings) -> tuple[P
     """Pairs of all days up to DAY, people and items."""
     values = {"first": date(2025, 1, 1), "last": DAY, "tz": "UTC"}
     rows = con.sql(pairs_sql(settings), params=values).to_arrow_table()
-    people = read_people(con.sql(PEOPLE_SQL).to_arrow_table(), DOMAINS)
+    people = read_people(con.sql(people_sql(NOBODY)).to_arrow_table(), DOMAINS)
     items = read_items([rows], con.sql(CATALOGUE_SQL).to_arrow_table(), DOMAINS)
     return read_pairs(rows, people, items), people, items
 
@@ -106,6 +112,8 @@ def context(con: duckdb.DuckDBPyConnection, home: Path, ds: date = DAY) -> tuple
         con=con,
         ds=ds,
         settings=Settings(home=home, tz="UTC", domains=DOMAINS),
+        lake=Lake(Home(home), con),
+        tables=registry(Settings().include),
         models=ModelStore(Home(home)),
         write=written.__setitem__,
         note=notes.update,
