@@ -4,11 +4,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
+WORKERS ?= 2
 export OPENBLAS_NUM_THREADS ?= 1
 export GX_ANALYTICS_ENABLED := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up real test test-long check lint types imports dags bench lock clean
+.PHONY: help setup demo up real test test-long check lint types imports contracts dags bench lock clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,13 +41,13 @@ real: $(VENV)/installed ## Run the chain on real files: make real DATA=<folder>.
 	rm -rf var/real
 	CROSSDOMAIN_HOME=var/real $(BIN)/crossdomain demo real --data $(DATA)
 
-test: $(VENV)/installed-dev ## The test suite.
-	$(BIN)/pytest
+test: $(VENV)/installed-dev ## The test suite, by two workers (WORKERS=n for more).
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 test-long: $(VENV)/installed-dev ## Tests that take minutes: planted truth over seeds, many kills.
-	$(BIN)/pytest -m long
+	$(BIN)/pytest -m long -n $(WORKERS) --dist loadfile
 
-check: lint types imports dags ## Everything that CI asks for before the tests.
+check: lint types imports contracts dags ## Everything that CI asks for before the tests.
 
 lint: $(VENV)/installed-dev ## Style.
 	$(BIN)/ruff check .
@@ -58,11 +59,15 @@ types: $(VENV)/installed-dev ## Types of the library.
 imports: $(VENV)/installed-dev ## Who may import whom.
 	$(BIN)/lint-imports
 
+contracts: $(VENV)/installed ## Whether the data contracts say what the platform checks.
+	$(BIN)/crossdomain contract check
+
 dags: $(VENV)/installed-dev ## DAG integrity.
 	$(BIN)/pytest tests/dags
 
-bench: $(VENV)/installed ## Time each stage on a demo world of 100,000 people; rows go to benchmarks/results/.
+bench: $(VENV)/installed ## Time each stage, and a day of 10 M events; rows go to benchmarks/results/.
 	$(BIN)/python benchmarks/stages.py
+	$(BIN)/python benchmarks/large_day.py
 
 lock: $(VENV)/installed-dev ## Lock requirements.in for Python 3.11 to 3.13.
 	$(BIN)/python -m pip install --quiet uv

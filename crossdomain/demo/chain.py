@@ -14,6 +14,7 @@ from crossdomain.storage.home import Home
 PRODUCER = "ingest_daily"
 CONSUMERS = (
     "clean_daily",
+    "quality_daily",
     "people_daily",
     "content_daily",
     "recs_train",
@@ -21,6 +22,8 @@ CONSUMERS = (
     "experiments_daily",
     "serving_publish",
 )
+BY_HAND = ("gate_override",)
+"""DAGs that people start."""
 _NO_SCHEDULE = "2099-01-01"
 _MINUTES_A_DAY = 10
 
@@ -71,7 +74,7 @@ def session(
         variables,
         parallelism=3,
         port=port,
-        dag_ids={PRODUCER, *CONSUMERS},
+        dag_ids={PRODUCER, *CONSUMERS, *BY_HAND},
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from crossdomain.demo import campaigns
+from crossdomain.demo import campaigns, contacts
 from crossdomain.demo.catalogue import Catalogue
 from crossdomain.demo.clock import Calendar, local_text, stream
 from crossdomain.demo.dirt import MEANING, NOT_CLEAN, RATES
@@ -55,6 +55,7 @@ def description(test: BannerTest, calendar: Calendar, parameters: Mapping[str, A
         "dirt_rates": RATES,
         "dirt_meaning": MEANING,
         "not_clean": list(NOT_CLEAN),
+        "contact_share": contacts.SHARE,
     }
 
 

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from crossdomain.demo.behaviour import CHANNELS, KINDS, NO_VALUE, PLACEMENTS, RATING, Market
 from crossdomain.demo.clock import DAY_SECONDS, local_date_text, local_text, midnight, stream
+from crossdomain.demo.contacts import ContactBook
 from crossdomain.demo.dirt import BAD_DATE, MISSING_ID, DirtBook
 from crossdomain.demo.people import LINK_KINDS, PURPOSES, ConsentBook, People
 from crossdomain.demo.topics import BEAUTY, DOMAINS, KNOWLEDGE, TOPICS, topics_of
@@ -101,9 +102,18 @@ def _taken(values: pa.Array, places: np.ndarray, blank: np.ndarray) -> pa.Array:
 
 
 def review_table(
-    events: np.ndarray, market: Market, day: date, *, seed: int, book: DirtBook, delivery: date
+    events: np.ndarray,
+    market: Market,
+    day: date,
+    *,
+    seed: int,
+    book: DirtBook,
+    contacts: ContactBook,
+    delivery: date,
 ) -> pa.Table:
     """Reviews of three in five rating events of a day, with the dirt of the day: at most a bad date and a duplicate.
+
+    A few of them carry a contact that should not be kept; see :mod:`crossdomain.demo.contacts`.
 
     Args:
         events: the clean events of the business day.
@@ -111,6 +121,7 @@ def review_table(
         day: business day.
         seed: seed of the world.
         book: takes the counts of dirt.
+        contacts: plants contacts and notes them.
         delivery: delivery day of the reviews (reviews are never late).
 
     Returns:
@@ -120,14 +131,22 @@ def review_table(
     rated = events[events["kind"] == RATING]
     rated = rated[rng.random(len(rated)) < 0.6]
     count = len(rated)
+    ids = [f"r{number}" for number in rated["id"].tolist()]
+    texts = contacts.plant(
+        _review_texts(rated, market, rng),
+        domain=market.domain,
+        ids=ids,
+        feed="reviews",
+        rng=stream(seed, f"contacts-{market.domain}", day),
+    )
     table = pa.table(
         {
-            "review_id": pc.binary_join_element_wise("r", pa.array(rated["id"]).cast(pa.string()), ""),
+            "review_id": pa.array(ids, pa.string()),
             "domain": pa.array([market.domain] * count, pa.string()),
             "user_id": market.accounts.user_ids.take(pa.array(rated["account"])),
             "item_id": market.catalogue.ids.take(pa.array(rated["item"])),
             "rating": pa.array(rated["value"] // 100),
-            "text": pa.array(_review_texts(rated, market, rng), pa.string()),
+            "text": pa.array(texts, pa.string()),
             "created_at": local_text(rated["second"] + 60),
         }
     )

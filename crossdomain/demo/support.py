@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from crossdomain.demo.contacts import ContactBook
 from crossdomain.demo.topics import BEAUTY, DOMAINS, KNOWLEDGE, TOPICS, topics_of
 
 _GENERAL = {
@@ -38,10 +39,24 @@ _BY_TOPIC = {
         ("{0}类商品怎么保存？", "请放在阴凉处，留意{1}，开封后尽快用完或妥善收纳。"),
     ),
 }
+_WITH_CONTACT = {
+    KNOWLEDGE: (
+        ("下单时手机写成了13900001234，怎么改？", "在订单页点“修改联系方式”即可，已为您核对 13900001234。"),
+        (("question", "mobile", "13900001234"), ("answer", "mobile", "13900001234")),
+    ),
+    BEAUTY: (
+        (
+            "收货地址错了，应该是浙江省杭州市余杭区虚构路969号，能改吗？",
+            "未发货的订单可以改，有疑问请拨打 400-000-1234。",
+        ),
+        (("question", "address", "浙江省杭州市余杭区虚构路969号"),),
+    ),
+}
+"""An entry a domain that was copied from a conversation, with the contacts in it."""
 
 
 def support_table() -> pa.Table:
-    """All entries of both domains, by entry id: general ones and two a topic."""
+    """All entries of both domains, by entry id: general ones, two a topic, and one with a contact in it."""
     rows: list[tuple[str, str, str, str]] = []
     for domain in DOMAINS:
         entries = list(_GENERAL[domain])
@@ -51,6 +66,17 @@ def support_table() -> pa.Table:
                 (ask.format(topic.name, *topic.words[:2]), say.format(topic.name, *topic.words[:2]))
                 for ask, say in _BY_TOPIC[domain]
             ]
+        entries.append(_WITH_CONTACT[domain][0])
         rows += [(f"{domain[0]}s{number:03d}", domain, ask, say) for number, (ask, say) in enumerate(entries, 1)]
     columns = ("entry_id", "domain", "question", "answer")
     return pa.table({name: [row[place] for row in rows] for place, name in enumerate(columns)})
+
+
+def note_contacts(book: ContactBook) -> ContactBook:
+    """Note the contacts of the support entries; they are the same every day. Returns the book."""
+    table = support_table().to_pylist()
+    for domain, (entry, contacts) in _WITH_CONTACT.items():
+        row = next(row for row in table if (row["question"], row["answer"]) == entry)
+        for column, kind, value in contacts:
+            book.note(row[column], value, kind=kind, domain=domain, row_id=row["entry_id"], feed=f"support_{column}")
+    return book

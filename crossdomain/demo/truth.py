@@ -25,6 +25,7 @@ TABLES = (
     "business_rows",
     "withdrawals",
     "erasures",
+    "contacts",
 )
 
 
@@ -48,6 +49,8 @@ class WorldTruth:
         business_rows: domain, business_day, rows: good events of the day that were delivered by the end.
         withdrawals: domain, user_id, purpose, withdrawn_at (local text), delivery_day.
         erasures: domain, user_id, requested_at (local text), delivery_day.
+        contacts: contacts in free text that must be masked: feed, domain, row_id (review or support entry), kind (of
+            `crossdomain.text.spans`, or `decoy` for a sentence that must stay), value, start (position in the text).
     """
 
     world: Mapping[str, Any]
@@ -61,6 +64,7 @@ class WorldTruth:
     business_rows: pd.DataFrame
     withdrawals: pd.DataFrame
     erasures: pd.DataFrame
+    contacts: pd.DataFrame
 
 
 def write_truth(folder: Path, *, world: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> None:

@@ -29,11 +29,12 @@ from crossdomain.demo.catalogue import (
     knowledge_snapshot,
 )
 from crossdomain.demo.clock import Calendar, midnight, stream
+from crossdomain.demo.contacts import ContactBook
 from crossdomain.demo.dirt import DirtBook, spoil
 from crossdomain.demo.experiment import ArmTruth, BannerTest
 from crossdomain.demo.landing import Landing
 from crossdomain.demo.people import ConsentBook, People, build_consents, build_people, profile_table
-from crossdomain.demo.support import support_table
+from crossdomain.demo.support import note_contacts, support_table
 from crossdomain.demo.topics import BEAUTY, DOMAINS, KNOWLEDGE
 from crossdomain.demo.truth import write_truth
 from crossdomain.errors import InputError
@@ -166,6 +167,7 @@ class _Run:
     lines: list[str]
     fixed: pa.Table
     book: DirtBook
+    contacts: ContactBook
     waiting: dict[tuple[str, date], list[np.ndarray]] = field(default_factory=dict)
     business: Counter[tuple[str, date]] = field(default_factory=Counter)
     events: int = 0
@@ -189,6 +191,7 @@ class _Run:
             test=BannerTest(people.accounts[KNOWLEDGE], calendar, lift, seed),
             coupons=campaigns.Coupons(calendar, seed, book),
             book=book,
+            contacts=note_contacts(ContactBook()),
             landing=Landing(folder / "landing"),
             lines=item_lines(catalogues[KNOWLEDGE]),
             fixed=beauty_fixed(catalogues[BEAUTY]),
@@ -213,7 +216,15 @@ class _Run:
             self.landing.add(
                 "reviews",
                 delivery,
-                rows.review_table(lived.events, market, day, seed=self.seed, book=self.book, delivery=delivery),
+                rows.review_table(
+                    lived.events,
+                    market,
+                    day,
+                    seed=self.seed,
+                    book=self.book,
+                    contacts=self.contacts,
+                    delivery=delivery,
+                ),
             )
             self.landing.add(
                 "sends", delivery, campaigns.send_table(market, self.consents[domain], day, seed=self.seed)
@@ -336,6 +347,7 @@ class _Run:
             "business_rows": planted.counted(self.business, ("domain", "business_day")),
             "withdrawals": planted.withdrawal_truth(self.people, self.consents),
             "erasures": planted.erasure_truth(self.people),
+            "contacts": self.contacts.table(),
         }
 
     def summary(self, folder: Path) -> WorldSummary:

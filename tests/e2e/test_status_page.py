@@ -17,8 +17,10 @@ import pytest
 
 from crossdomain.demo.airflow_session import AirflowSession
 from crossdomain.jobs.runner import open_lake
+from crossdomain.quality.data_docs import write_data_docs
 from crossdomain.quality.results import GateResult, RuleResult, to_quality_rows
 from crossdomain.settings import Settings
+from crossdomain.storage.home import Home
 from crossdomain.tables import registry
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -28,6 +30,7 @@ FLAGS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 FIRST = date(2026, 1, 5)
+QUOTE = "'"
 HOSTILE = "<img src=x onerror=document.title='hacked'>"
 
 pytestmark = [
@@ -46,6 +49,20 @@ CHAMPIONS = (
     "0.125 AS value, NULL AS challenger_version, NULL AS challenger_value, 40 AS n, 'first' AS decision, "
     "'the first model' AS reason"
 )
+ALARM = (
+    "SELECT 'clean.events' AS table_name, 'null_share' AS measure, 'value' AS column_name, '' AS category, "
+    "0.31 AS observed, 0.25 AS expected, 0.24 AS low, 0.262 AS high, 9 AS rows, 40 AS quiet_days, 'alarm' AS status, "
+    f"'above {HOSTILE.replace(QUOTE, QUOTE * 2)}' AS reason"
+)
+BROKEN_REFERENCE = (
+    "SELECT 'clean.events' AS table_name, 'events.item_id.exists_in.items' AS rule_id, 'warn' AS severity, "
+    "false AS success, '5 of 9 rows' AS observed, 5 AS unexpected_rows, 9 AS rows, 'No item.' AS reason"
+)
+DELIVERED = "SELECT 'events' AS table_name, 'v' AS version, 1 AS files, 12 AS rows_read, 3 AS rows_replaced"
+COUNTED = (
+    "SELECT 'events' AS table_name, 'shop' AS feed, DATE '2026-01-07' AS delivered_ds, 'clean' AS class, 9 AS rows "
+    "UNION ALL SELECT 'events', 'shop', DATE '2026-01-07', 'quarantined', 1"
+)
 EXPERIMENT = (
     "SELECT 'exp_bundle_banner' AS experiment_id, 'purchase_rate' AS metric, 'treatment' AS variant, "
     "'proportion' AS kind, true AS is_primary, 0.021 AS estimate, 0.008 AS low, 0.034 AS high, 0.0016 AS p, "
@@ -62,12 +79,22 @@ def lake_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = Settings(home=home)
     tables = registry(settings.include)
     written = [("serving.quality_results", day, gate_rows(day, holds=day != 6)) for day in (5, 6, 7)]
-    decided = [("serving.champions", 7, CHAMPIONS), ("serving.experiment_metrics", 7, EXPERIMENT)]
+    decided = [
+        ("serving.champions", 7, CHAMPIONS),
+        ("serving.experiment_metrics", 7, EXPERIMENT),
+        ("serving.drift_results", 7, ALARM),
+        ("serving.consistency_results", 7, BROKEN_REFERENCE),
+        ("derived.row_counts", 7, COUNTED),
+    ]
     with open_lake(settings) as lake:
         for name, day, rows in [*written, *decided]:
             values = {"ds": f"2026-01-{day:02}"}
             staged = lake.stage(tables.get(name), rows, values, made_by={})
             lake.commit(tables.get(name), [staged], replace={"ds": [values["ds"]]})
+        spec, values = tables.get("derived.deliveries"), {"feed": "shop", "ds": "2026-01-07"}
+        lake.commit(spec, [lake.stage(spec, DELIVERED, values, made_by={})], replace={"ds": [values["ds"]]})
+    rule = RuleResult("events.value.at_least", "fail", False, HOSTILE, 3, 9, "No negative sales.")
+    write_data_docs(Home(home), date(2026, 1, 6), [GateResult("clean.events", date(2026, 1, 6), 9, (rule,))])
     return home
 
 
@@ -101,7 +128,7 @@ def status_of(address: str) -> int:
         return error.code
 
 
-@pytest.mark.parametrize("path", ["", "overview.json", "page.js", "words.js", "page.css"])
+@pytest.mark.parametrize("path", ["", "overview.json", "page.js", "words.js", "page.css", "data-docs/index.html"])
 def test_nobody_sees_the_page_without_login(session: AirflowSession, path: str) -> None:
     assert status_of(f"{session.address}/crossdomain-status/{path}") == 401
 
@@ -141,12 +168,29 @@ def test_page_shows_the_days_of_the_lake(session: AirflowSession, tmp_path: Path
         expect(status.locator("#champions")).to_contain_text("als-0123")
         expect(status.locator("#experiments")).to_contain_text("0.008 … 0.034 (95 %)")
         expect(status.locator("#experiments svg.bar")).to_have_count(1)
+        expect(status.locator("#watch")).to_contain_text("2026-01-07: 1 measures, 1 alarms")
+        expect(status.locator("#watch td.alarm")).to_have_text("31 %")
+        expect(status.locator("#watch")).to_contain_text("24 % … 26.2 %")
+        expect(status.locator("#watch")).to_contain_text("events.item_id.exists_in.items")
+        expect(status.locator("#deliveries")).to_contain_text(
+            "Delivery of 2026-01-07: 15 rows read, 9 clean, 2 waiting"
+        )
+        row = status.locator("#deliveries tbody tr td")
+        assert row.all_text_contents() == ["events", "shop", "15", "9", "1", "·", "·", "3", "·", "2"]
         status.locator("#language").click()
         expect(status.locator("#gate")).to_contain_text("2026-01-06 被拒绝")
-        page.screenshot(path=tmp_path / "page.png")
+        page.screenshot(path=tmp_path / "page.png", full_page=True)
 
         page.goto(f"{session.address}/crossdomain-status/")
         expect(page.locator("body[data-ready=yes]")).to_have_count(1)
         assert page.title() == "数据状态"
+
+        page.locator("#gate a").first.click()
+        expect(page.locator("h1")).to_have_text("质量规则 Quality rules · 2026-01-06")
+        expect(page.locator("body")).to_contain_text(HOSTILE)
+        page.goto(f"{session.address}/crossdomain-status/data-docs/index.html")
+        expect(page.locator("body")).to_contain_text("1 rules, 1 broken")
+        for name in ("..%2Fquality%2F2026-01-06.json", ".lock", "rules-2026-01-05.html"):
+            assert page.request.get(f"{session.address}/crossdomain-status/data-docs/{name}").status == 404, name
         assert problems == []
         browser.close()

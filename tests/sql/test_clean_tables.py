@@ -68,10 +68,12 @@ def test_golden_folder(world: World, table: str) -> None:
             keys=keys, erased=frozenset(),
         )  # fmt: skip
         texts = ", ".join(
-            f"{'hex' if column.type == 'BLOB' else ''}({column.name})::VARCHAR AS {column.name}"
+            f"{'hex' if column.type == 'BLOB' else ''}({column.name}::{column.type})::VARCHAR AS {column.name}"
             for column in spec.columns
         )
-        clean = f"SELECT {texts} FROM shaped ANTI JOIN exceptions USING (row_id) ORDER BY source.line"
+        clean = (
+            f"SELECT {texts} FROM shaped ANTI JOIN exceptions ON shaped.rowid = exceptions.row_id ORDER BY source.line"
+        )
         rows = lake.con.sql(clean).to_arrow_table().to_pylist()
         reasons = dict(lake.con.execute(f"SELECT line, reason FROM ({cleaned.quarantined})").fetchall())
     found = [{name: _lower(name, value) for name, value in row.items()} for row in rows]
