@@ -55,6 +55,4 @@ def heard_through(name: str) -> set[str]:
 def test_what_a_job_reads_cannot_change_unheard(name: str) -> None:
     """A withdrawal that changes the people of a day but not its model must reach the day's recommendations."""
     unheard = needs(name) - heard_through(name)
-    assert not unheard, (
-        f"{name} does not hear of changes of {sorted(unheard)}"
-    )
+    assert not unheard, f"{name} does not hear of changes of {sorted(unheard)}"
