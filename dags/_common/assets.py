@@ -9,7 +9,7 @@
 | governed | governance_daily | nobody inside |
 | compliance | governance_daily | nobody inside |
 | people | people_daily | recs_train |
-| catalogue | content_daily | recs_train, recs_score |
+| catalogue | content_daily | recs_train |
 | content | content_daily | serving_publish |
 | models | recs_train | recs_score |
 | recommendations | recs_score | serving_publish |
