@@ -74,9 +74,9 @@ def prepare_text(path: Path, encoding: str, copy: Path, *, unix_lines: bool = Fa
     try:
         with ExitStack() as stack:
             sink = stack.enter_context(copy.open("wb")) if needs_copy else None
-            for chunk, text in _decoded(path, "utf-8" if is_utf8 else encoding):
+            for chunk, text, ended in _decoded(path, "utf-8" if is_utf8 else encoding):
                 first = first or chunk[: len(_UTF8_MARK)]
-                newlines += chunk.count(b"\n")
+                newlines += ended
                 has_nul = has_nul or b"\0" in chunk
                 last = chunk[-1:] or last
                 if not is_utf8:
@@ -99,8 +99,10 @@ def _remarks(encoding: str, marked: bool, lines: int) -> tuple[str, ...]:
     return ()
 
 
-def _decoded(path: Path, encoding: str) -> Iterator[tuple[bytes, str]]:
-    """Chunks with their decoded text; a chunk ends behind a line, so that no character or CR LF is split.
+def _decoded(path: Path, encoding: str) -> Iterator[tuple[bytes, str, int]]:
+    """Chunks with their decoded text and number of line ends.
+
+    A chunk ends behind a line, so that no character or CR LF is split.
 
     Of UTF-8, which DuckDB reads as it is, the text is left empty where it is ASCII and so needs no decoding.
     """
@@ -116,9 +118,10 @@ def _decoded(path: Path, encoding: str) -> Iterator[tuple[bytes, str]]:
                 f"{path}: line {line}, byte {offset + error.start}: not {encoding} "
                 f"(0x{chunk[error.start]:02x}); set the feed's encoding to the file's, or have it delivered again"
             ) from None
-        yield chunk, text
+        ended = chunk.count(b"\n")
+        yield chunk, text, ended
         offset += len(chunk)
-        lines += chunk.count(b"\n")
+        lines += ended
 
 
 def _line_chunks(path: Path) -> Iterator[bytes]:

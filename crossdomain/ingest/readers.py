@@ -27,6 +27,7 @@ _UNIT_SEPARATOR = "\x1f"  # never occurs in valid JSON, so that a line stays one
 _LONGEST_JSON_LINE = 16_000_000
 _NOTHING = "CAST(NULL AS ENUM (''))"
 """A column of texts without any value: as an enumeration it is written faster."""
+_DELIMITERS = {"csv": ",", "tsv": "\t"}
 _RAGGED = ("MISSING COLUMNS", "TOO MANY COLUMNS")
 _UNREADABLE = pa.schema([("extra", pa.string()), ("_reason", pa.string()), ("_line", pa.int64())])
 
@@ -136,7 +137,7 @@ def no_records(feed: Feed, file: str) -> Records:
 
 def _read_delimited(feed: Feed, path: Path, scratch: Path) -> Records:
     prepared = prepare_text(path, feed.encoding, scratch / f"{path.name}.utf8")
-    delimiter = "," if feed.format == "csv" else "\t"
+    delimiter = _DELIMITERS[feed.format]
     names = _header(prepared.path, delimiter, path)
     if names is None:
         return no_records(feed, path.name)
@@ -206,17 +207,19 @@ def find_lines(con: duckdb.DuckDBPyConnection, feed: Feed, records: Records, rea
     con.execute("DROP TABLE rejected; DROP TABLE rejected_scan")
     if not rejected and prepared.lines == rows + 1:
         return None
-    starts, lines = _record_starts(prepared.path)
+    starts, lines = _record_starts(prepared.path, _DELIMITERS[feed.format].encode())
     places = [_place(starts, position, content) for position, content, _ in rejected]
     bad = {0, *places}  # the header is no row
     found = [line for place, line in enumerate(lines) if place not in bad]
-    if len(found) != rows:  # quotes are so broken that only the record's place is known
-        found = list(range(2, rows + 2))
+    at = [lines[place] for place in places]
+    if len(found) != rows or len(set(at)) != len(at):
+        # Quotes are so broken that only the records' places are known; what is no record is told after them.
+        found, at = list(range(2, rows + 2)), list(range(rows + 2, rows + 2 + len(places)))
     _keep(con, "physical_lines", pa.table({"place": pa.array(range(rows), pa.int64()), "line": found}))
     unreadable = {
         "extra": [json.dumps({"_line": (text or "").strip("\r\n")}, ensure_ascii=False) for _, text, _ in rejected],
         "_reason": [reason for _, _, reason in rejected],
-        "_line": [lines[place] for place in places],
+        "_line": at,
     }
     _keep(con, "unreadable_lines", pa.table(unreadable, schema=_UNREADABLE))
     none = no_records(feed, records.file).rows
@@ -233,7 +236,7 @@ def _keep(con: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
     con.unregister("kept_rows")
 
 
-def _record_starts(path: Path) -> tuple[array[int], array[int]]:
+def _record_starts(path: Path, delimiter: bytes) -> tuple[array[int], array[int]]:
     """First byte and first physical line of every record, the header included; blank lines are none."""
     starts, lines = array("q"), array("q")
     offset, quoted = 0, False
@@ -242,10 +245,31 @@ def _record_starts(path: Path) -> tuple[array[int], array[int]]:
             if not quoted and line.strip(b"\r\n"):
                 starts.append(offset)
                 lines.append(number)
-            if line.count(b'"') % 2:
-                quoted = not quoted
+            if b'"' in line:
+                quoted = _ends_quoted(line, delimiter, quoted)
             offset += len(line)
     return starts, lines
+
+
+def _ends_quoted(line: bytes, delimiter: bytes, quoted: bool) -> bool:
+    """Whether a quoted field goes on behind a line; a quote opens one only where a field begins."""
+    place, begins = 0, not quoted
+    while True:
+        if quoted:
+            place = line.find(b'"', place) + 1
+            if not place:
+                return True
+            if line[place : place + 1] == b'"':  # two quotes are one of the text
+                place += 1
+            else:
+                quoted, begins = False, False
+        elif begins and line[place : place + 1] == b'"':
+            quoted, place = True, place + 1
+        else:
+            place = line.find(delimiter, place) + 1
+            begins = True
+            if not place:
+                return False
 
 
 def _place(starts: array[int], position: int, content: str | None) -> int:

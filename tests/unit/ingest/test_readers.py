@@ -94,6 +94,26 @@ def test_lines_are_physical_ones_whatever_stands_between(reader: Reader) -> None
     assert json.loads(reader.rows("extra")[1][0]) == {"_line": "ragged,u"}
 
 
+def test_a_quote_inside_a_value_opens_nothing(reader: Reader) -> None:
+    reader.read(
+        "a.csv", EVENTS_HEADER + 'e1,6"u,i,v,t,1\ne2,u,i,"a ""b"", c",t,1\nragged,u\ne3,u,i,"x\n""",t,1\nshort\n'
+    )
+    assert reader.rows("event_id, _line, _reason") == [
+        ("e1", 2, None),
+        ("e2", 3, None),
+        (None, 4, "ragged_line"),
+        ("e3", 5, None),
+        (None, 7, "ragged_line"),
+    ]
+
+
+def test_a_line_stands_for_one_row_however_broken_the_quotes_are(reader: Reader) -> None:
+    broken = ['e1,u,i,"v,t,1', 'e2,u,i,v"",t,1', "e3,u", 'e4,"u"x,i,v,t,1', '"', 'e5,u,i,v,"t"",1', "e6,u,i,v,t,1"]
+    for start in range(len(broken)):
+        reader.read("a.csv", EVENTS_HEADER + "\n".join(broken[start:] + broken[:start]) + "\n")
+        assert reader.con.execute("SELECT count(*) = count(DISTINCT _line) FROM landing").fetchall() == [(True,)]
+
+
 def test_unreadable_lines_of_a_large_file_keep_their_number(reader: Reader) -> None:
     bad = {17, 30_000, 59_999}
     lines = ["ragged" if number in bad else f"e{number},u,i,v,t,1" for number in range(2, 60_002)]
