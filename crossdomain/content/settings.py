@@ -4,16 +4,47 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 from crossdomain.errors import InputError
 
 _PREFIX = "CROSSDOMAIN_CONTENT_"
 
 
+class _Settings:
+    """Settings that ``CROSSDOMAIN_CONTENT_*`` variables change; one class a job, the names are all different."""
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, **given: Any) -> Self:
+        """Settings from the variables; what is neither set nor given keeps its default.
+
+        Args:
+            environ: Variables; those of the process if None.
+            given: Values that a variable overrides, such as the platform's seed.
+
+        Raises:
+            InputError: A variable does not parse or names no setting of any job.
+        """
+        env = os.environ if environ is None else environ
+        known = {field.name for kind in _ALL for field in fields(kind)}
+        mine = {field.name: type(getattr(cls, field.name)) for field in fields(cls)}  # type: ignore[arg-type]
+        for name in sorted(name for name in env if name.startswith(_PREFIX)):
+            setting = name[len(_PREFIX) :].lower()
+            if setting not in known:
+                raise InputError(f"{name} is no setting; there are {', '.join(sorted(known))}")
+            if setting not in mine:
+                continue
+            try:
+                given[setting] = mine[setting](env[name])
+            except ValueError as error:
+                raise InputError(f"{name}={env[name]!r} is not valid: {error}") from error
+        return cls(**given)
+
+
 @dataclass(frozen=True)
-class ContentSettings:
-    """How texts become tokens, topics, similarities and bundles.
+class TopicSettings(_Settings):
+    """How texts become tokens and topics.
 
     Attributes:
         engine: Tokenizer engine, one of ``crossdomain.text.tokens.ENGINES``.
@@ -32,13 +63,6 @@ class ContentSettings:
         keep_identity: Least cosine between the words of a new topic and an old one for it to keep the id.
         topic_words: Words stored with a topic.
         min_weight: Smaller topic weights of an item are not stored.
-        cosine_weight: Weight of the TF-IDF cosine in the similarity.
-        jaccard_weight: Weight of the Jaccard index of the token sets.
-        topic_weight: Weight of the topic similarity.
-        neighbours: Similar items kept for an item and a domain.
-        min_similarity: Weaker pairs are not kept.
-        theta: Least similarity of a knowledge and a beauty item that a bundle may join.
-        bundle_items: Most items of one side in a bundle.
         seed: Seed of the training.
     """
 
@@ -57,31 +81,39 @@ class ContentSettings:
     keep_identity: float = 0.3
     topic_words: int = 20
     min_weight: float = 0.01
+    seed: int = 7
+
+
+@dataclass(frozen=True)
+class SimilaritySettings(_Settings):
+    """How alike two items are.
+
+    Attributes:
+        cosine_weight: Weight of the TF-IDF cosine in the similarity.
+        jaccard_weight: Weight of the Jaccard index of the token sets.
+        topic_weight: Weight of the topic similarity.
+        neighbours: Similar items kept for an item and a domain.
+        min_similarity: Weaker pairs are not kept.
+    """
+
     cosine_weight: float = 0.5
     jaccard_weight: float = 0.2
     topic_weight: float = 0.3
     neighbours: int = 20
     min_similarity: float = 0.02
+
+
+@dataclass(frozen=True)
+class BundleSettings(_Settings):
+    """Which items a bundle joins.
+
+    Attributes:
+        theta: Least similarity of a knowledge and a beauty item that a bundle may join.
+        bundle_items: Most items of one side in a bundle.
+    """
+
     theta: float = 0.25
     bundle_items: int = 5
-    seed: int = 7
 
-    @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None, *, seed: int = 7) -> ContentSettings:
-        """Settings from ``CROSSDOMAIN_CONTENT_*`` variables; what is not set keeps its default.
 
-        Raises:
-            InputError: A variable does not parse or names no setting.
-        """
-        env = os.environ if environ is None else environ
-        values: dict[str, str | int | float] = {"seed": seed}
-        defaults = asdict(cls())
-        for name in sorted(name for name in env if name.startswith(_PREFIX)):
-            setting = name[len(_PREFIX) :].lower()
-            if setting not in defaults:
-                raise InputError(f"{name} is no setting; there are {', '.join(sorted(defaults))}")
-            try:
-                values[setting] = type(defaults[setting])(env[name])
-            except ValueError as error:
-                raise InputError(f"{name}={env[name]!r} is not valid: {error}") from error
-        return cls(**values)  # type: ignore[arg-type]
+_ALL = (TopicSettings, SimilaritySettings, BundleSettings)

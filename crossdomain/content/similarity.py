@@ -14,7 +14,7 @@ import pyarrow as pa
 from scipy import sparse
 
 from crossdomain.content.documents import TermMatrix, tfidf
-from crossdomain.content.settings import ContentSettings
+from crossdomain.content.settings import SimilaritySettings
 
 SIMILAR_SCHEMA = pa.schema(
     [
@@ -76,7 +76,7 @@ def features(terms: TermMatrix, topic_weights: np.ndarray) -> Features:
     return Features(tfidf=tfidf(counts), has=has, sizes=np.diff(counts.indptr).astype(np.float64), root=root)
 
 
-def blocks(data: Features, rows: np.ndarray, others: np.ndarray, settings: ContentSettings) -> Iterator[Block]:
+def blocks(data: Features, rows: np.ndarray, others: np.ndarray, settings: SimilaritySettings) -> Iterator[Block]:
     """Similarities of ``rows`` with ``others``, a block of rows at a time, in order.
 
     Topic similarity is one minus the Hellinger distance of the topic weights, zero where one side has none.
@@ -108,7 +108,7 @@ def similar_items(
     *,
     on_sale: np.ndarray,
     domains: tuple[str, ...],
-    settings: ContentSettings,
+    settings: SimilaritySettings,
 ) -> pa.Table:
     """The most similar items of each item, for each domain of the other.
 
@@ -144,7 +144,7 @@ def _strongest(
     rows: np.ndarray,
     others: np.ndarray,
     domains: tuple[str, str],
-    settings: ContentSettings,
+    settings: SimilaritySettings,
 ) -> pa.Table:
     found: list[tuple[np.ndarray, ...]] = []
     start = 0

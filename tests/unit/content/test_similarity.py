@@ -10,11 +10,11 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from crossdomain.content import similarity
 from crossdomain.content.documents import term_matrix
-from crossdomain.content.settings import ContentSettings
+from crossdomain.content.settings import SimilaritySettings
 from crossdomain.content.similarity import similar_items
 
 DOMAINS = ("knowledge", "beauty")
-SETTINGS = ContentSettings()
+SETTINGS = SimilaritySettings()
 
 
 def all_on(terms) -> np.ndarray:  # type: ignore[no-untyped-def]

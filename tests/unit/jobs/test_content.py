@@ -1,4 +1,4 @@
-"""Jobs ``catalogue`` and ``content`` through the runner, on small worlds of their own."""
+"""Jobs ``catalogue``, ``topics``, ``similar`` and ``bundles`` through the runner, on small worlds of their own."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from crossdomain.jobs.bundles import JOB as BUNDLES
 from crossdomain.jobs.catalogue import JOB as CATALOGUE
-from crossdomain.jobs.content import JOB as CONTENT
 from crossdomain.jobs.model import Job, JobContext
 from crossdomain.jobs.runner import open_lake, run_job
+from crossdomain.jobs.similar import JOB as SIMILAR
+from crossdomain.jobs.topics import JOB as TOPICS
 from crossdomain.settings import Settings
 from crossdomain.tables import registry
 
@@ -197,7 +199,7 @@ def test_white_space_does_not_change_the_content_hash(settings: Settings) -> Non
     assert len(hashes) == 1
 
 
-def test_content_reads_only_what_changed_and_keeps_the_model(settings: Settings) -> None:
+def test_topics_read_only_what_changed_and_keep_the_model(settings: Settings) -> None:
     items = themed()
     changed = [
         replace(items[0], text="面霜，保湿，精华，屏障"),
@@ -209,7 +211,7 @@ def test_content_reads_only_what_changed_and_keeps_the_model(settings: Settings)
     for day in days:
         run_job(clean(days), day, settings)
         run_job(CATALOGUE, day, settings)
-        notes.append(run_job(CONTENT, day, settings).notes)
+        notes.append(run_job(TOPICS, day, settings).notes)
     assert [note["tokenised"] for note in notes] == [60, 2]
     assert [note["topics_trained"] for note in notes] == [True, False]
     first, second = (rows(settings, "serving.topics", day) for day in days)
@@ -219,9 +221,9 @@ def test_content_reads_only_what_changed_and_keeps_the_model(settings: Settings)
     assert {row["item_id"] for row in rows(settings, "serving.item_topics", DAYS[1])} >= {"new"}
 
 
-def test_content_trains_again_when_much_is_new(settings: Settings) -> None:
+def test_topics_are_trained_again_when_much_is_new(settings: Settings) -> None:
     days = {DAYS[0]: themed(), DAYS[1]: themed() + [replace(i, item_id="x" + i.item_id) for i in themed(seed=2)]}
-    run_days(settings, days, CATALOGUE, CONTENT)
+    run_days(settings, days, CATALOGUE, TOPICS)
     before, after = (rows(settings, "serving.topics", day) for day in days)
     assert before[0]["model_version"] != after[0]["model_version"]
     assert {t["trained_ds"] for t in after} == {DAYS[1]}
@@ -233,7 +235,7 @@ def test_bundles_join_both_sides_around_the_shared_themes(settings: Settings) ->
     items = themed()
     off = {item.item_id for item in items[:6]}
     days = {DAYS[0]: [replace(item, status="off") if item.item_id in off else item for item in items]}
-    run_days(settings, days, CATALOGUE, CONTENT)
+    run_days(settings, days, CATALOGUE, TOPICS, SIMILAR, BUNDLES)
     bundles = rows(settings, "serving.bundles", DAYS[0])
     assert bundles
     members = [item for row in bundles for item in row["knowledge_items"] + row["beauty_items"]]
@@ -252,13 +254,13 @@ def test_same_rows_in_another_order_give_the_same_bytes(settings: Settings, tmp_
     checksums = []
     for run in range(2):
         here = replace(settings, home=tmp_path / f"home{run}")
-        run_days(here, days, CATALOGUE, CONTENT, shuffle=run)
+        run_days(here, days, CATALOGUE, TOPICS, SIMILAR, BUNDLES, shuffle=run)
         with open_lake(here) as lake:
             tables = registry(here.include)
             checksums.append(
                 {
                     (name, partition.ds): partition.checksum
-                    for job in (CATALOGUE, CONTENT)
+                    for job in (CATALOGUE, TOPICS, SIMILAR, BUNDLES)
                     for name in job.outputs
                     for partition in lake.partitions(tables.get(name))
                 }
@@ -269,7 +271,7 @@ def test_same_rows_in_another_order_give_the_same_bytes(settings: Settings, tmp_
 
 def test_items_without_text_and_empty_days_give_empty_tables(settings: Settings) -> None:
     days = {DAYS[0]: [], DAYS[1]: [Item("beauty", "a", ""), Item("knowledge", "b", "")]}
-    run_days(settings, days, CATALOGUE, CONTENT)
+    run_days(settings, days, CATALOGUE, TOPICS, SIMILAR, BUNDLES)
     assert len(rows(settings, "derived.item_tokens", DAYS[1])) == 2
     for table in ("topics", "item_topics", "similar_items", "bundles"):
         assert rows(settings, f"serving.{table}", DAYS[1]) == []
