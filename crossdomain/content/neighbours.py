@@ -1,0 +1,286 @@
+"""The exact nearest items under a blend of similarities, through an inverted index.
+
+For each item that asks, the posting lists of its terms are walked and the blend is added up for all items of
+a block at once, so that the sums stay in the processor's cache; a heap for each item keeps the strongest. No
+pair is left out and nothing is approximate: the cost is the number of shared terms over all pairs, about a
+nanosecond each. An item is always worked on by one thread, in one order: the result does not depend on how
+many threads there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from crossdomain.content.features import Features, Floats, Ints
+
+COMPONENTS = ("cosine", "ngram", "jaccard", "topic", "behaviour")
+"""Parts of the blend, in the order of its weights."""
+DIGITS = 6
+"""Similarities are compared, ranked and stored with so many digits."""
+
+_SCALE = 10.0**DIGITS
+_BLOCK = 1 << 14
+"""Items whose sums are held at once: three arrays of doubles, well inside a core's second cache."""
+_ROWS = 1 << 11
+"""Items that ask at once in a thread."""
+
+
+class Index(NamedTuple):
+    """Sparse rows as plain arrays."""
+
+    indptr: npt.NDArray[np.int64]
+    indices: npt.NDArray[np.int32]
+    data: Floats
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The strongest others of each row.
+
+    Attributes:
+        row: Position in the rows that asked; ascending.
+        other: Position in the others; within a row the strongest first, equal ones ascending.
+        full: For each row that asked, whether it has ``count`` answers, so that there may be more.
+    """
+
+    row: Ints
+    other: Ints
+    full: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Similarity of pairs and its parts, rounded to ``DIGITS``."""
+
+    similarity: Floats
+    components: dict[str, Floats]
+
+
+def nearest(
+    data: Features,
+    rows: Ints,
+    others: Ints,
+    *,
+    weights: Sequence[float],
+    count: int,
+    least: float,
+    behaviour: sparse.csr_matrix | None = None,
+    threads: int = 2,
+) -> Neighbours:
+    """The ``count`` strongest of ``others`` for each of ``rows``, by rounded similarity, then position.
+
+    Args:
+        data: Features of all items.
+        rows: Items that ask.
+        others: Items that may be the answer, ascending; an item is never its own answer.
+        weights: Weight of each of ``COMPONENTS``, adding up to 1.
+        count: Most answers of a row.
+        least: Weaker pairs are no answer.
+        behaviour: (items, items) co-behaviour of pairs; None counts as zero everywhere.
+        threads: Threads; without influence on the result.
+    """
+    floor = max(1, round(least * _SCALE))
+    best = np.zeros((len(rows), count), dtype=np.int64)
+    place = np.full((len(rows), count), -1, dtype=np.int64)
+    filled = np.zeros(len(rows), dtype=np.int64)
+    asked = [_index(part[rows]) for part in (data.words, data.grams, data.topics)]
+    sizes = data.sizes
+    parts = [slice(start, start + _ROWS) for start in range(0, len(rows), _ROWS)]
+    with ThreadPoolExecutor(threads) as pool:
+        for start in range(0, len(others), _BLOCK):
+            block = others[start : start + _BLOCK]
+            lists = [_index(part[block].T.tocsr()) for part in (data.words, data.grams, data.topics)]
+            shared = _index(behaviour[rows][:, block].tocsr() if behaviour is not None else _nothing(rows, block))
+
+            def work(
+                part: slice, block: Ints = block, lists: list[Index] = lists, shared: Index = shared, start: int = start
+            ) -> None:
+                _ask(
+                    part.start, min(part.stop, len(rows)), rows, sizes[rows], *asked, block, sizes[block], *lists, shared,
+                    np.asarray(weights, dtype=np.float64), start, floor, best, place, filled,
+                )  # fmt: skip
+
+            for _ in pool.map(work, parts):
+                pass
+    row, slot = np.nonzero(np.arange(count)[None, :] < filled[:, None])
+    order = np.lexsort((place[row, slot], -best[row, slot], row))
+    return Neighbours(row=row[order], other=place[row, slot][order], full=filled == count)
+
+
+def score_pairs(
+    data: Features,
+    first: Ints,
+    second: Ints,
+    *,
+    weights: Sequence[float],
+    behaviour: sparse.csr_matrix | None = None,
+    shuffled: Features | None = None,
+) -> Scores:
+    """Similarity of given pairs, with its parts.
+
+    Args:
+        data: Features of all items.
+        first: Row of each pair's first item.
+        second: Row of each pair's second item.
+        weights: Weight of each of ``COMPONENTS``, adding up to 1.
+        behaviour: (items, items) co-behaviour of pairs.
+        shuffled: Features to take the second item from in place of ``data``; same columns.
+    """
+    there = shuffled or data
+    parts = np.zeros((len(COMPONENTS), len(first)))
+    cosine, ngram, jaccard, topic, together = parts
+    words, grams, topics = (_index(part) for part in (data.words, data.grams, data.topics))
+    _pair_sums(first, second, words, _index(there.words), cosine, jaccard)
+    unused = np.zeros(len(first))
+    _pair_sums(first, second, grams, _index(there.grams), ngram, unused)
+    _pair_sums(first, second, topics, _index(there.topics), topic, unused)
+    np.divide(jaccard, data.sizes[first] + there.sizes[second] - jaccard, out=jaccard, where=jaccard > 0)
+    np.subtract(1.0, np.sqrt(np.maximum(1.0 - topic, 0.0)), out=topic)
+    topic[topic < 0] = 0.0
+    if behaviour is not None:
+        together[:] = np.asarray(behaviour[first, second]).ravel()
+    np.minimum(parts, 1.0, out=parts)
+    # The blend is added up from the rounded parts: what is stored explains the score to the last digit.
+    parts = np.round(parts, DIGITS) + 0.0
+    blend = np.zeros(len(first))
+    for weight, part in zip(weights, parts, strict=True):
+        blend += weight * part
+    return Scores(np.round(blend, DIGITS) + 0.0, dict(zip(COMPONENTS, parts, strict=True)))
+
+
+def _nothing(rows: Ints, block: Ints) -> sparse.csr_matrix:
+    return sparse.csr_matrix((len(rows), len(block)))
+
+
+def _index(matrix: sparse.csr_matrix) -> Index:
+    return Index(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data.astype(np.float64))
+
+
+def _compiled(function: Any) -> Any:
+    return numba.njit(nogil=True, error_model="numpy")(function)
+
+
+@_compiled
+def _worse(key: int, place: int, other_key: int, other_place: int) -> bool:
+    return key < other_key or (key == other_key and place > other_place)
+
+
+@_compiled
+def _sift_up(keys: Any, places: Any, at: int) -> None:
+    while at > 0:
+        above = (at - 1) >> 1
+        if not _worse(keys[at], places[at], keys[above], places[above]):
+            return
+        keys[at], keys[above] = keys[above], keys[at]
+        places[at], places[above] = places[above], places[at]
+        at = above
+
+
+@_compiled
+def _sift_down(keys: Any, places: Any, size: int) -> None:
+    at = 0
+    while True:
+        below = 2 * at + 1
+        if below >= size:
+            return
+        if below + 1 < size and _worse(keys[below + 1], places[below + 1], keys[below], places[below]):
+            below += 1
+        if not _worse(keys[below], places[below], keys[at], places[at]):
+            return
+        keys[at], keys[below] = keys[below], keys[at]
+        places[at], places[below] = places[below], places[at]
+        at = below
+
+
+@_compiled
+def _add(query: Any, row: int, lists: Any, weight: float, into: Any) -> None:
+    for term in range(query.indptr[row], query.indptr[row + 1]):
+        column = query.indices[term]
+        value = weight * query.data[term]
+        for posting in range(lists.indptr[column], lists.indptr[column + 1]):
+            into[lists.indices[posting]] += value * lists.data[posting]
+
+
+@_compiled
+def _add_words(query: Any, row: int, lists: Any, weight: float, into: Any, shared: Any) -> None:
+    for term in range(query.indptr[row], query.indptr[row + 1]):
+        column = query.indices[term]
+        value = weight * query.data[term]
+        for posting in range(lists.indptr[column], lists.indptr[column + 1]):
+            other = lists.indices[posting]
+            into[other] += value * lists.data[posting]
+            shared[other] += 1.0
+
+
+@_compiled
+def _ask(
+    begin: int, end: int, rows: Any, row_sizes: Any, words: Any, grams: Any, topics: Any,
+    block: Any, block_sizes: Any, word_lists: Any, gram_lists: Any, topic_lists: Any, behaviour: Any,
+    weights: Any, offset: int, floor: int, best: Any, place: Any, filled: Any,
+) -> None:  # fmt: skip
+    width, count = len(block), best.shape[1]
+    total, shared, root = np.empty(width), np.empty(width), np.empty(width)
+    for row in range(begin, end):
+        total[:] = 0.0
+        shared[:] = 0.0
+        root[:] = 0.0
+        _add_words(words, row, word_lists, weights[0], total, shared)
+        _add(grams, row, gram_lists, weights[1], total)
+        _add(topics, row, topic_lists, 1.0, root)
+        for known in range(behaviour.indptr[row], behaviour.indptr[row + 1]):
+            total[behaviour.indices[known]] += weights[4] * behaviour.data[known]
+        size = row_sizes[row]
+        for other in range(width):
+            both = shared[other]
+            jaccard = both / (size + block_sizes[other] - both)
+            topic = 1.0 - np.sqrt(max(1.0 - root[other], 0.0))
+            total[other] += weights[2] * jaccard + weights[3] * topic
+        bar = best[row, 0] if filled[row] == count else floor - 1
+        limit = (bar + 0.4) / _SCALE
+        for other in range(width):
+            if total[other] <= limit or block[other] == rows[row]:
+                continue
+            key = int(np.floor(total[other] * _SCALE + 0.5))
+            if filled[row] < count:
+                if key < floor:
+                    continue
+                at = filled[row]
+                best[row, at], place[row, at] = key, offset + other
+                filled[row] += 1
+                _sift_up(best[row], place[row], at)
+            else:
+                if key <= best[row, 0]:
+                    continue
+                best[row, 0], place[row, 0] = key, offset + other
+                _sift_down(best[row], place[row], count)
+            if filled[row] == count:
+                limit = (best[row, 0] + 0.4) / _SCALE
+
+
+@_compiled
+def _pair_sums(first: Any, second: Any, here: Any, there: Any, product: Any, shared: Any) -> None:
+    """Inner product and number of shared terms of each pair; the terms of a row ascend."""
+    for pair in range(len(first)):
+        a, a_end = here.indptr[first[pair]], here.indptr[first[pair] + 1]
+        b, b_end = there.indptr[second[pair]], there.indptr[second[pair] + 1]
+        total, both = 0.0, 0.0
+        while a < a_end and b < b_end:
+            if here.indices[a] == there.indices[b]:
+                total += here.data[a] * there.data[b]
+                both += 1.0
+                a += 1
+                b += 1
+            elif here.indices[a] < there.indices[b]:
+                a += 1
+            else:
+                b += 1
+        product[pair] = total
+        shared[pair] = both
