@@ -97,7 +97,7 @@ def nearest(
     with ThreadPoolExecutor(threads) as pool:
         for start in range(0, len(others), _BLOCK):
             block = others[start : start + _BLOCK]
-            lists = [_index(part[block].T.tocsr()) for part in (data.words, data.grams, data.topics)]
+            lists = [_postings(part[block]) for part in (data.words, data.grams, data.topics)]
             shared = _index(behaviour[rows][:, block].tocsr() if behaviour is not None else _nothing(rows, block))
 
             def work(
@@ -164,6 +164,12 @@ def _index(matrix: sparse.csr_matrix) -> Index:
     return Index(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data.astype(np.float64))
 
 
+def _postings(rows: sparse.csr_matrix) -> Index:
+    """The rows of a block by term, small: it is their volume that the processor waits for."""
+    lists = rows.T.tocsr()
+    return Index(lists.indptr.astype(np.int64), lists.indices.astype(np.uint16), lists.data.astype(np.float32))
+
+
 def _compiled(function: Any) -> Any:
     return numba.njit(nogil=True, error_model="numpy")(function)
 
@@ -210,14 +216,15 @@ def _add(query: Any, row: int, lists: Any, weight: float, into: Any) -> None:
 
 
 @_compiled
-def _add_words(query: Any, row: int, lists: Any, weight: float, into: Any, shared: Any) -> None:
+def _add_words(query: Any, row: int, lists: Any, weight: float, into: Any) -> None:
+    """Adds to pairs of (weighted product, shared words), which lie side by side: one line of the cache each."""
     for term in range(query.indptr[row], query.indptr[row + 1]):
         column = query.indices[term]
         value = weight * query.data[term]
         for posting in range(lists.indptr[column], lists.indptr[column + 1]):
             other = lists.indices[posting]
-            into[other] += value * lists.data[posting]
-            shared[other] += 1.0
+            into[other, 0] += value * lists.data[posting]
+            into[other, 1] += 1.0
 
 
 @_compiled
@@ -227,22 +234,22 @@ def _ask(
     weights: Any, offset: int, floor: int, best: Any, place: Any, filled: Any,
 ) -> None:  # fmt: skip
     width, count = len(block), best.shape[1]
-    total, shared, root = np.empty(width), np.empty(width), np.empty(width)
+    total, root, by_words = np.empty(width), np.empty(width), np.empty((width, 2))
     for row in range(begin, end):
         total[:] = 0.0
-        shared[:] = 0.0
+        by_words[:] = 0.0
         root[:] = 0.0
-        _add_words(words, row, word_lists, weights[0], total, shared)
+        _add_words(words, row, word_lists, weights[0], by_words)
         _add(grams, row, gram_lists, weights[1], total)
         _add(topics, row, topic_lists, 1.0, root)
         for known in range(behaviour.indptr[row], behaviour.indptr[row + 1]):
             total[behaviour.indices[known]] += weights[4] * behaviour.data[known]
         size = row_sizes[row]
         for other in range(width):
-            both = shared[other]
+            both = by_words[other, 1]
             jaccard = both / (size + block_sizes[other] - both)
             topic = 1.0 - np.sqrt(max(1.0 - root[other], 0.0))
-            total[other] += weights[2] * jaccard + weights[3] * topic
+            total[other] += by_words[other, 0] + weights[2] * jaccard + weights[3] * topic
         bar = best[row, 0] if filled[row] == count else floor - 1
         limit = (bar + 0.4) / _SCALE
         for other in range(width):

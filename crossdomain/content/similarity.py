@@ -1,184 +1,347 @@
-"""How alike two items are: TF-IDF cosine, Jaccard of the token sets, topic similarity, and their blend.
+"""How alike two items are: a blend of word, spelling, topic and behaviour similarity, for the strongest pairs.
 
-All pairs are looked at, in blocks of rows, so that memory does not grow with the square of the catalogue;
-the strongest pairs of each item stay.
+A *pool* keeps for each item and each domain somewhat more neighbours than are served. With the floor below
+which a pool knows nothing, the day after can be merged into it exactly: only items that are new or changed are
+looked at by everybody, and only items whose pool ran low look at everything again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 from scipy import sparse
 
-from crossdomain.content.documents import TermMatrix, tfidf
-from crossdomain.content.settings import SimilaritySettings
+from crossdomain.content.features import Features, Floats, Ints
+from crossdomain.content.neighbours import COMPONENTS, Scores, nearest, score_pairs
 
-SIMILAR_SCHEMA = pa.schema(
+Bools = npt.NDArray[np.bool_]
+
+_PAIR = [
+    ("domain", pa.string()),
+    ("item_id", pa.string()),
+    ("other_domain", pa.string()),
+    ("other_item_id", pa.string()),
+]
+_SCORES = [("similarity", pa.float64()), *((name, pa.float64()) for name in COMPONENTS)]
+POOL_SCHEMA = pa.schema([*_PAIR, *_SCORES])
+SIMILAR_SCHEMA = pa.schema([*_PAIR[:3], ("rank", pa.int32()), _PAIR[3], *_SCORES])
+STATE_SCHEMA = pa.schema(
     [
-        ("domain", pa.string()),
-        ("item_id", pa.string()),
-        ("other_domain", pa.string()),
-        ("rank", pa.int32()),
-        ("other_item_id", pa.string()),
-        ("similarity", pa.float64()),
-        ("cosine", pa.float64()),
-        ("jaccard", pa.float64()),
-        ("topic", pa.float64()),
+        *_PAIR[:3],
+        ("features", pa.string()),
+        ("candidate", pa.bool_()),
+        ("floor", pa.float64()),
+        ("model_version", pa.string()),
     ]
 )
 
-_BLOCK_CELLS = 1 << 18
-"""Pairs looked at at once: the arrays of a block should fit the processor's cache."""
-_DIGITS = 6
+_SLACK = 8
+"""More neighbours than wanted are taken from the search, which holds posting lists in single precision, and cut
+after they were scored in double precision."""
 
 
-@dataclass(frozen=True)
-class Features:
-    """What similarity is computed from; rows as in the term matrix.
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """How neighbours are looked for.
 
     Attributes:
-        tfidf: TF-IDF rows of length one, or zero for an item without words.
-        has: 1 where the item has the word.
-        sizes: Number of different words of each item.
-        root: Square roots of the topic weights, rows of length one or zero.
+        weights: Weight of each of ``COMPONENTS``, adding up to 1.
+        neighbours: Neighbours of an item and a domain that are served.
+        reserve: Further ones in the pool, to be used up as others go.
+        least: Weaker pairs do not count.
+        threads: Threads; without influence on the result.
     """
 
-    tfidf: sparse.csr_matrix
-    has: sparse.csr_matrix
-    sizes: np.ndarray
-    root: np.ndarray
+    weights: tuple[float, ...]
+    neighbours: int = 50
+    reserve: int = 14
+    least: float = 0.02
+    threads: int = 2
+
+    @property
+    def size(self) -> int:
+        """Most entries of a pool, the item's own group included."""
+        return self.neighbours + self.reserve
+
+    @property
+    def needed(self) -> int:
+        """Entries that a pool must know for sure: those served, and one that may be the item's own twin."""
+        return self.neighbours + 1
 
 
 @dataclass(frozen=True)
-class Block:
-    """Similarities of some items (rows) with all candidates (columns), each a dense array."""
+class Pool:
+    """Neighbours of all items.
 
-    similarity: np.ndarray
-    cosine: np.ndarray
-    jaccard: np.ndarray
-    topic: np.ndarray
-
-
-def features(terms: TermMatrix, topic_weights: np.ndarray) -> Features:
-    """Features of all items; the idf is that of both domains together.
-
-    Args:
-        terms: Words by item.
-        topic_weights: (items, topics), zeros for an item without topics.
+    Attributes:
+        pairs: ``POOL_SCHEMA`` by item and other domain, the strongest first, equal ones by the other's id.
+        state: ``STATE_SCHEMA``, one row per item and other domain, in their order. ``floor``: every pair above
+            it is in the pool; 0 where every pair that counts is.
+        asked: Items that looked at everything, over all other domains.
     """
-    counts = terms.counts
-    has = sparse.csr_matrix((np.ones(counts.nnz), counts.indices, counts.indptr), shape=counts.shape)
-    total = topic_weights.sum(axis=1, keepdims=True)
-    root = np.sqrt(topic_weights / np.where(total > 0, total, 1))
-    return Features(tfidf=tfidf(counts), has=has, sizes=np.diff(counts.indptr).astype(np.float64), root=root)
+
+    pairs: pa.Table
+    state: pa.Table
+    asked: int
 
 
-def blocks(data: Features, rows: np.ndarray, others: np.ndarray, settings: SimilaritySettings) -> Iterator[Block]:
-    """Similarities of ``rows`` with ``others``, a block of rows at a time, in order.
+@dataclass(frozen=True)
+class _Found:
+    """Pairs of one direction: rows of the features, scores, strongest first within an item; floors of all rows."""
 
-    Topic similarity is one minus the Hellinger distance of the topic weights, zero where one side has none.
-    The blend is the weighted mean of the three by the settings' weights.
+    item: Ints
+    other: Ints
+    scores: Scores
+    floor: Floats
+
+
+def blend_weights(**weights: float) -> tuple[float, ...]:
+    """Weights of the blend in the order of ``COMPONENTS``, made to add up to 1; what is not named counts nothing.
+
+    Raises:
+        ValueError: A weight is negative, or all are zero.
     """
-    words, has = sparse.csr_matrix(data.tfidf[others].T), sparse.csr_matrix(data.has[others].T)
-    roots = np.ascontiguousarray(data.root[others].T)
-    with_topics = data.root[others].any(axis=1)
-    weights = np.array([settings.cosine_weight, settings.jaccard_weight, settings.topic_weight])
-    weights = weights / weights.sum()
-    step = max(1, _BLOCK_CELLS // max(1, len(others)))
-    for start in range(0, len(rows), step):
-        part = rows[start : start + step]
-        cosine = np.minimum((data.tfidf[part] @ words).toarray(), 1.0)
-        jaccard = (data.has[part] @ has).toarray()
-        union = data.sizes[part][:, None] + data.sizes[others][None, :] - jaccard
-        np.divide(jaccard, union, out=jaccard, where=union > 0)
-        topic = np.minimum(data.root[part] @ roots, 1.0)
-        np.subtract(1.0, topic, out=topic)
-        np.subtract(1.0, np.sqrt(topic, out=topic), out=topic)
-        topic *= data.root[part].any(axis=1)[:, None] & with_topics[None, :]
-        similarity = weights[0] * cosine + weights[1] * jaccard + weights[2] * topic
-        yield Block(similarity, cosine, jaccard, topic)
+    values = [weights.get(name, 0.0) for name in COMPONENTS]
+    if min(values) < 0 or sum(values) <= 0:
+        raise ValueError(f"weights of the blend must not be negative, and one must be positive: {weights}")
+    return tuple(value / sum(values) for value in values)
 
 
-def similar_items(
-    terms: TermMatrix,
-    topic_weights: np.ndarray,
+def find_pool(
+    data: Features,
     *,
-    on_sale: np.ndarray,
-    domains: tuple[str, ...],
-    settings: SimilaritySettings,
-) -> pa.Table:
-    """The most similar items of each item, for each domain of the other.
+    domains: Sequence[str],
+    prints: npt.NDArray[np.object_],
+    candidate: Bools,
+    search: Search,
+    version: str,
+    previous: tuple[pa.Table, pa.Table] | None = None,
+    behaviour: sparse.csr_matrix | None = None,
+) -> Pool:
+    """The pool of a day, merged from that of the day before where there is one.
+
+    The result is the one that a search without ``previous`` serves, whatever ``previous`` is.
 
     Args:
-        terms: Words by item.
-        topic_weights: (items, topics).
-        on_sale: Whether the item is on sale; others are asked about, but never the answer.
+        data: Features of all items.
         domains: Domains in their order.
-        settings: Weights, number of neighbours, least similarity.
-
-    Returns:
-        ``SIMILAR_SCHEMA`` by domain, item id, other domain, rank (1 = most similar); equal similarities by
-        the other item's id; never the item itself; values rounded to 6 digits.
+        prints: For each item a text that changes when its features do.
+        candidate: Whether the item may be an answer; others only ask.
+        search: How.
+        version: Of everything else that scores depend on; rows of ``previous`` of another one do not count.
+        previous: Pool and state of the day before.
+        behaviour: (items, items) co-behaviour of pairs.
     """
-    data = features(terms, topic_weights)
-    tables = []
+    candidate = candidate & data.described()
+    before = _Before.of(data, prints, version, previous)
+    pairs, states, asked = [], [], 0
     for domain in domains:
         for other in domains:
-            rows, others = terms.rows_of(domain), terms.rows_of(other)
-            others = others[on_sale[others] & (data.sizes[others] > 0)]
-            rows = rows[data.sizes[rows] > 0]
-            if len(rows) and len(others):
-                tables.append(_strongest(terms, data, rows, others, (domain, other), settings))
-    if not tables:
-        return SIMILAR_SCHEMA.empty_table()
-    order = [("domain", "ascending"), ("item_id", "ascending"), ("other_domain", "ascending"), ("rank", "ascending")]
-    return pa.concat_tables(tables).sort_by(order)
+            rows, others = data.rows_of(domain), data.rows_of(other)
+            known = before.direction(rows, others, other)
+            found, count = _direction(data, rows, others[candidate[others]], known, search, behaviour)
+            asked += count
+            pairs.append(_pairs_table(data, found))
+            columns = [data.domains[rows], data.item_ids[rows], np.full(len(rows), other, dtype=object), prints[rows]]
+            columns += [candidate[rows], found.floor, np.full(len(rows), version, dtype=object)]
+            states.append(pa.table([pa.array(c, f.type) for c, f in zip(columns, STATE_SCHEMA, strict=True)], STATE_SCHEMA))
+    order = [(name, "ascending") for name in ("domain", "item_id", "other_domain")]
+    ranked = [("similarity", "descending"), ("other_item_id", "ascending")]
+    everything = pa.concat_tables([POOL_SCHEMA.empty_table(), *pairs]).sort_by([*order, *ranked])
+    return Pool(everything, pa.concat_tables([STATE_SCHEMA.empty_table(), *states]).sort_by(order), asked)
 
 
-def _strongest(
-    terms: TermMatrix,
+def similar_items(pool: pa.Table, groups: npt.NDArray[np.object_], data: Features, *, neighbours: int) -> pa.Table:
+    """What is served of a pool: the strongest others of each item and domain, none of the item's own group.
+
+    Args:
+        pool: ``Pool.pairs``.
+        groups: Group of each item of ``data``; one that has no twin is a group of its own.
+        data: Features of the pool's items.
+        neighbours: Most for an item and a domain.
+
+    Returns:
+        ``SIMILAR_SCHEMA`` by domain, item id, other domain, rank (1 = most similar, without gaps).
+    """
+    item, other = (_codes(data, pool, side) for side in (("domain", "item_id"), ("other_domain", "other_item_id")))
+    kept = np.flatnonzero(groups[item] != groups[other])
+    found = pool.take(pa.array(kept))
+    place = _ranks(item[kept] * 64 + pd.factorize(found["other_domain"].to_pandas())[0])
+    found = found.append_column("rank", pa.array(place, pa.int32())).filter(pa.array(place <= neighbours))
+    return found.select(SIMILAR_SCHEMA.names).cast(SIMILAR_SCHEMA)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the day before knows of a direction: rows in today's numbers.
+
+    Attributes:
+        same: For each row that asks, whether its pool counts.
+        floor: Floors of those pools.
+        fresh: For each item, whether it was no candidate then, or another one than today.
+        item: Items of the pairs.
+        other: Others of the pairs, all unchanged.
+    """
+
+    same: Bools
+    floor: Floats
+    fresh: Bools
+    item: Ints
+    other: Ints
+
+
+@dataclass(frozen=True)
+class _Before:
+    data: Features
+    pairs: pd.DataFrame
+    state: pd.DataFrame
+
+    @classmethod
+    def of(
+        cls, data: Features, prints: npt.NDArray[np.object_], version: str, previous: tuple[pa.Table, pa.Table] | None
+    ) -> _Before:
+        pairs, state = previous or (POOL_SCHEMA.empty_table(), STATE_SCHEMA.empty_table())
+        found = state.select(["other_domain", "candidate", "floor", "features", "model_version"]).to_pandas()
+        found["row"] = _codes(data, state, ("domain", "item_id"))
+        found = found[(found["row"] >= 0) & (found["model_version"] == version)]
+        found = found[found["features"].to_numpy() == prints[found["row"].to_numpy(dtype=np.int64)]]
+        links = pa.table(
+            {
+                "item": _codes(data, pairs, ("domain", "item_id")),
+                "other": _codes(data, pairs, ("other_domain", "other_item_id")),
+            }
+        ).to_pandas()
+        return cls(data, links[(links["item"] >= 0) & (links["other"] >= 0)], found)
+
+    def direction(self, rows: Ints, others: Ints, other_domain: str) -> _Known:
+        state = self.state[(self.state["other_domain"] == other_domain)]
+        unchanged = np.zeros(len(self.data), dtype=np.bool_)
+        unchanged[self.state["row"].to_numpy(dtype=np.int64)] = True
+        candidate = np.zeros(len(self.data), dtype=np.bool_)
+        candidate[self.state.loc[self.state["candidate"], "row"].to_numpy(dtype=np.int64)] = True
+        floor = np.full(len(self.data), np.nan)
+        floor[state["row"].to_numpy(dtype=np.int64)] = state["floor"].to_numpy()
+        item, other = (self.pairs[name].to_numpy(dtype=np.int64) for name in ("item", "other"))
+        mine = np.isin(item, rows) & np.isin(other, others) & ~np.isnan(floor[item]) & candidate[other]
+        same = ~np.isnan(floor[rows])
+        return _Known(same, floor[rows], ~candidate, item[mine], other[mine])
+
+
+def _direction(
+    data: Features, rows: Ints, others: Ints, known: _Known, search: Search, behaviour: sparse.csr_matrix | None
+) -> tuple[_Found, int]:
+    """Pool of one direction, and how many rows looked at everything."""
+    asking = data.described()[rows]
+    floor = np.where(known.same, known.floor, 0.0)
+    old = known.same & asking
+    merged = _merged(data, rows[old], floor[old], others, known, search, behaviour)
+    position = np.searchsorted(rows, merged.item)
+    sure = np.bincount(position[merged.scores.similarity > merged.floor[np.searchsorted(rows[old], merged.item)]],
+                       minlength=len(rows))  # fmt: skip
+    floor[old] = merged.floor
+    again = asking & (~known.same | ((floor > 0) & (sure < search.needed)))
+    anew = _searched(data, rows[again], others, search, behaviour)
+    floor[again] = anew.floor
+    kept = ~again[position]
+    parts = [
+        {name: values[kept] for name, values in merged.scores.components.items()},
+        anew.scores.components,
+    ]
+    scores = Scores(
+        np.concatenate([merged.scores.similarity[kept], anew.scores.similarity]),
+        {name: np.concatenate([part[name] for part in parts]) for name in COMPONENTS},
+    )
+    item, other = np.concatenate([merged.item[kept], anew.item]), np.concatenate([merged.other[kept], anew.other])
+    return _Found(item, other, scores, floor), int(again.sum())
+
+
+def _merged(
     data: Features,
-    rows: np.ndarray,
-    others: np.ndarray,
-    domains: tuple[str, str],
-    settings: SimilaritySettings,
-) -> pa.Table:
-    found: list[tuple[np.ndarray, ...]] = []
-    start = 0
-    for block in blocks(data, rows, others, settings):
-        part = rows[start : start + len(block.similarity)]
-        start += len(part)
-        if domains[0] == domains[1]:
-            block.similarity[part[:, None] == others[None, :]] = -1.0
-        row, column, rank = _top(block.similarity, settings.neighbours, settings.min_similarity)
-        strengths = (array[row, column] for array in (block.similarity, block.cosine, block.jaccard, block.topic))
-        found.append((part[row], others[column], rank, *strengths))
-    item, other, rank, *values = [np.concatenate(column) for column in zip(*found, strict=True)]
-    columns = {
-        "domain": pa.array([domains[0]] * len(item), pa.string()),
-        "item_id": pa.array(terms.item_ids[item], pa.string()),
-        "other_domain": pa.array([domains[1]] * len(item), pa.string()),
-        "rank": pa.array(rank, pa.int32()),
-        "other_item_id": pa.array(terms.item_ids[other], pa.string()),
-    }
-    for name, value in zip(("similarity", "cosine", "jaccard", "topic"), values, strict=True):
-        columns[name] = pa.array(np.round(value, _DIGITS) + 0.0, pa.float64())
-    return pa.table(columns, schema=SIMILAR_SCHEMA)
+    rows: Ints,
+    floor: Floats,
+    others: Ints,
+    known: _Known,
+    search: Search,
+    behaviour: sparse.csr_matrix | None,
+) -> _Found:
+    """Pools of unchanged rows: what stays of the day before, and the fresh others that reach its floor."""
+    stays = np.isin(known.item, rows) & np.isin(known.other, others)
+    fresh = others[known.fresh[others]]
+    found = nearest(
+        data, rows, fresh, weights=search.weights, count=search.size + _SLACK, least=search.least,
+        behaviour=behaviour, threads=search.threads,
+    )  # fmt: skip
+    item = np.concatenate([known.item[stays], rows[found.row]])
+    other = np.concatenate([known.other[stays], fresh[found.other]])
+    scores = score_pairs(data, item, other, weights=search.weights, behaviour=behaviour)
+    reaches = scores.similarity >= np.maximum(floor[np.searchsorted(rows, item)], search.least)
+    return _cut(item[reaches], other[reaches], _part(scores, reaches), rows, floor, search.size)
 
 
-def _top(similarity: np.ndarray, count: int, least: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Row, column and rank of each row's strongest cells, by rounded value, then column (which is id order)."""
-    width = similarity.shape[1]
-    keep = min(count, width)
-    # Everything that may round to the last place's value is a candidate; then the order is settled exactly.
-    last = np.partition(similarity, width - keep, axis=1)[:, width - keep]
-    row, column = np.nonzero(similarity >= np.maximum(last - 2 * 10.0**-_DIGITS, 0.0)[:, None])
-    value = np.round(similarity[row, column], _DIGITS)
-    order = np.lexsort((column, -value, row))
-    row, column, value = row[order], column[order], value[order]
-    rank = np.arange(len(row)) - np.searchsorted(row, row) + 1
-    kept = (rank <= keep) & (value >= least)
-    return row[kept], column[kept], rank[kept]
+def _searched(
+    data: Features, rows: Ints, others: Ints, search: Search, behaviour: sparse.csr_matrix | None
+) -> _Found:
+    """Pools of rows that look at everything."""
+    found = nearest(
+        data, rows, others, weights=search.weights, count=search.size + _SLACK, least=search.least,
+        behaviour=behaviour, threads=search.threads,
+    )  # fmt: skip
+    item, other = rows[found.row], others[found.other]
+    scores = score_pairs(data, item, other, weights=search.weights, behaviour=behaviour)
+    counts = scores.similarity >= search.least
+    return _cut(item[counts], other[counts], _part(scores, counts), rows, np.zeros(len(rows)), search.size)
+
+
+def _cut(item: Ints, other: Ints, scores: Scores, rows: Ints, floor: Floats, size: int) -> _Found:
+    """The ``size`` strongest of each item; where some are cut off, the last kept is the floor."""
+    order = np.lexsort((other, -scores.similarity, item))
+    item, other, scores = item[order], other[order], _part(scores, order)
+    rank = _ranks(item)
+    floor = floor.copy()
+    last = np.flatnonzero(rank == size)
+    cut = last[np.isin(item[last], item[rank > size])]
+    floor[np.searchsorted(rows, item[cut])] = scores.similarity[cut]
+    kept = rank <= size
+    return _Found(item[kept], other[kept], _part(scores, kept), floor)
+
+
+def _part(scores: Scores, which: npt.NDArray[np.generic]) -> Scores:
+    return Scores(scores.similarity[which], {name: part[which] for name, part in scores.components.items()})
+
+
+def _ranks(keys: Ints) -> Ints:
+    """Place from 1 of each entry among those of its key; equal keys lie together."""
+    if not len(keys):
+        return np.zeros(0, dtype=np.int64)
+    begins = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
+    lengths = np.diff(np.append(begins, len(keys)))
+    ranks: Ints = np.arange(len(keys)) - np.repeat(begins, lengths) + 1
+    return ranks
+
+
+def _pairs_table(data: Features, found: _Found) -> pa.Table:
+    columns = [data.domains[found.item], data.item_ids[found.item], data.domains[found.other], data.item_ids[found.other]]
+    columns += [found.scores.similarity, *(found.scores.components[name] for name in COMPONENTS)]
+    return pa.table([pa.array(c, f.type) for c, f in zip(columns, POOL_SCHEMA, strict=True)], POOL_SCHEMA)
+
+
+def _codes(data: Features, table: pa.Table, columns: tuple[str, str]) -> Ints:
+    """Rows of the features that a table names; -1 for items that are no longer there."""
+    known = pd.Index(_joined(data.domains, data.item_ids))
+    domain, item = (table[name].to_numpy(zero_copy_only=False) for name in columns)
+    found: Ints = known.get_indexer(pd.Index(_joined(domain, item))).astype(np.int64)
+    return found
+
+
+def _joined(domain: npt.NDArray[np.object_], item: npt.NDArray[np.object_]) -> list[str]:
+    return [f"{a}\x1f{b}" for a, b in zip(domain, item, strict=True)]
+
+
+def directions(domains: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Every ordered pair of domains, in order."""
+    return ((domain, other) for domain in domains for other in domains)
