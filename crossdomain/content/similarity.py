@@ -7,13 +7,14 @@ looked at by everybody, and only items whose pool ran low look at everything aga
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from scipy import sparse
 
 from crossdomain.content.features import Features, Floats, Ints
@@ -332,16 +333,15 @@ def _pairs_table(data: Features, found: _Found) -> pa.Table:
 
 def _codes(data: Features, table: pa.Table, columns: tuple[str, str]) -> Ints:
     """Rows of the features that a table names; -1 for items that are no longer there."""
-    known = pd.Index(_joined(data.domains, data.item_ids))
-    domain, item = (table[name].to_numpy(zero_copy_only=False) for name in columns)
-    found: Ints = known.get_indexer(pd.Index(_joined(domain, item))).astype(np.int64)
-    return found
-
-
-def _joined(domain: npt.NDArray[np.object_], item: npt.NDArray[np.object_]) -> list[str]:
-    return [f"{a}\x1f{b}" for a, b in zip(domain, item, strict=True)]
-
-
-def directions(domains: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Every ordered pair of domains, in order."""
-    return ((domain, other) for domain in domains for other in domains)
+    sides = []
+    for name, own in zip(columns, (data.domains, data.item_ids), strict=True):
+        found = pa.chunked_array(table[name].chunks, pa.string()).combine_chunks().dictionary_encode()
+        values = pa.array(own, pa.string())
+        sides.append((np.asarray(found.indices), np.asarray(pc.fill_null(pc.index_in(values, found.dictionary), -1)),
+                      len(found.dictionary)))  # fmt: skip
+    (domain, own_domain, domains), (item, own_item, items) = sides
+    row_of = np.full((domains, items), -1, dtype=np.int64)
+    named = np.flatnonzero((own_domain >= 0) & (own_item >= 0))
+    row_of[own_domain[named], own_item[named]] = named
+    rows: Ints = row_of[domain, item]
+    return rows
