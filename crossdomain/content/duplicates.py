@@ -12,6 +12,7 @@ import hashlib
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 
 import numpy as np
 import numpy.typing as npt
@@ -32,17 +33,19 @@ DUPLICATES_SCHEMA = pa.schema(
 )
 
 _PROMOTION = re.compile(
-    r"双\s*(?:11|12|十一|十二)|618|(?<!\d)20[0-3]\d(?:年|款|新款)?(?!\d)|满\d+(?:元)?[减送]\d*|\d+(?:\.\d+)?折"
+    r"[\[【(][^\]】)]{0,12}(?:预售|预热|抢|返|折|送|赠|专享|新品|现货|11)[^\]】)]{0,12}[\]】)]|11[.\-]11|双\s*(?:11|12|十一|十二)|618|(?<!\d)20[0-3]\d(?:年|款|新款)?(?!\d)|满\d+(?:元)?[减送]\d*|\d+(?:\.\d+)?折"
     r"|(?:全国)?包邮|正品|专柜|官方|旗舰店?|现货|新品|新款|上市|预售|热卖|爆款|特价|促销|包税|直邮"
 )
 """What sellers add and drop around a sale; it names no product."""
 _UNITS = {"毫升": "ml", "克": "g", "千克": "kg", "公斤": "kg", "升": "l"}
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*(毫升|千克|公斤|克|升|[a-z]+)?")
 _LATIN = re.compile(r"[a-z\u00df-\u00f6\u00f8-\u024f]+[+]*")
-_COLOUR = re.compile(r"[\u4e00-\u9fff]色")
+_COLOUR = re.compile(r"[^\W上掉显脱变多肤润着彩护染特角]色(?!斑|素|彩|沉)")
 _ORDINAL = re.compile(r"[一二三四五六七八九十两]+(?=[季期讲课章册部件支瓶盒片套色号])|第[一二三四五六七八九十]+")
 _KEPT = re.compile(r"[^0-9a-z\u00df-\u00f6\u00f8-\u024f\u3400-\u9fff]+")
 
+_REPLACED = 4
+"""Longest piece, in characters, that counts as replaced."""
 _HASHES, _BANDS = 64, 16
 _PRIME = np.uint64((1 << 61) - 1)
 _MOST_IN_BUCKET = 200
@@ -60,11 +63,10 @@ class DuplicateRules:
         price_ratio: Greatest ratio of the prices, where both are known: a pack of three is another product.
     """
 
-    likeness: float = 0.8
+    likeness: float = 0.75
     other_creator: float = 0.9
     least_title: int = 12
     price_ratio: float = 2.0
-
 
 @dataclass(frozen=True)
 class Listings:
@@ -104,6 +106,17 @@ def marks(title: str | None, variant_words: Collection[str]) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
+def is_variant(first: str, second: str) -> bool:
+    """Whether a few characters of one plain title stand in the place of a few others: 清润型 for 丰润型, 有油 for 无油.
+
+    Who writes a title anew adds, drops and moves words; what is replaced in its place names another variant.
+    """
+    steps = SequenceMatcher(None, first, second, autojunk=False).get_opcodes()
+    return any(
+        kind == "replace" and max(a_end - a, b_end - b) <= _REPLACED for kind, a, a_end, b, b_end in steps
+    )
+
+
 def find_duplicates(items: Listings, *, variant_words: Collection[str], rules: DuplicateRules, seed: int) -> pa.Table:
     """Groups of items that are one product.
 
@@ -116,7 +129,7 @@ def find_duplicates(items: Listings, *, variant_words: Collection[str], rules: D
         variant_words: Words that tell variants apart, besides numbers, Latin words and colours.
         rules: Thresholds.
         seed: Of the hash functions by which candidates are found; a pair as alike as ``rules.likeness`` is missed
-            with probability (1 - likeness^4)^16, 0.0002 at 0.8.
+            with probability (1 - likeness^4)^16, 0.002 at 0.75.
 
     Returns:
         ``DUPLICATES_SCHEMA`` by domain and item id; items that are the only one of their kind are left out.
@@ -125,6 +138,7 @@ def find_duplicates(items: Listings, *, variant_words: Collection[str], rules: D
     signs = np.unique(["\x1f".join(marks(title, variant_words)) for title in items.title], return_inverse=True)[1]
     first, second = _candidates(titles, signs.ravel().astype(np.uint64), seed)
     kept = _same_product(items, titles, first, second, rules)
+    kept = kept[[not is_variant(titles[a], titles[b]) for a, b in zip(first[kept], second[kept], strict=True)]]
     star = _stars(first[kept], second[kept], len(titles))
     return _table(items, star)
 
