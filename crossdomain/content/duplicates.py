@@ -68,6 +68,7 @@ class DuplicateRules:
     least_title: int = 12
     price_ratio: float = 2.0
 
+
 @dataclass(frozen=True)
 class Listings:
     """Items to compare, by domain and item id.
@@ -112,9 +113,7 @@ def is_variant(first: str, second: str) -> bool:
     Who writes a title anew adds, drops and moves words; what is replaced in its place names another variant.
     """
     steps = SequenceMatcher(None, first, second, autojunk=False).get_opcodes()
-    return any(
-        kind == "replace" and max(a_end - a, b_end - b) <= _REPLACED for kind, a, a_end, b, b_end in steps
-    )
+    return any(kind == "replace" and max(a_end - a, b_end - b) <= _REPLACED for kind, a, a_end, b, b_end in steps)
 
 
 def find_duplicates(items: Listings, *, variant_words: Collection[str], rules: DuplicateRules, seed: int) -> pa.Table:

@@ -9,7 +9,7 @@ many threads there are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -88,31 +88,54 @@ def nearest(
         threads: Threads; without influence on the result.
     """
     floor = max(1, round(least * _SCALE))
+    weighed = np.asarray(weights, dtype=np.float64)
     best = np.zeros((len(rows), count), dtype=np.int64)
     place = np.full((len(rows), count), -1, dtype=np.int64)
     filled = np.zeros(len(rows), dtype=np.int64)
-    asked = [_index(part[rows]) for part in (data.words, data.grams, data.topics)]
-    sizes = data.sizes
-    parts = [slice(start, start + _ROWS) for start in range(0, len(rows), _ROWS)]
+    asked = _Asking.of(data, rows)
     with ThreadPoolExecutor(threads) as pool:
-        for start in range(0, len(others), _BLOCK):
-            block = others[start : start + _BLOCK]
-            lists = [_postings(part[block]) for part in (data.words, data.grams, data.topics)]
-            shared = _index(behaviour[rows][:, block].tocsr() if behaviour is not None else _nothing(rows, block))
+        for start, lists in _blocks(data, rows, others, behaviour):
 
-            def work(
-                part: slice, block: Ints = block, lists: list[Index] = lists, shared: Index = shared, start: int = start
-            ) -> None:
+            def work(part: slice, start: int = start, lists: _Lists = lists) -> None:
                 _ask(
-                    part.start, min(part.stop, len(rows)), rows, sizes[rows], *asked, block, sizes[block], *lists, shared,
-                    np.asarray(weights, dtype=np.float64), start, floor, best, place, filled,
+                    part.start, part.stop, rows, *asked, *lists, weighed, start, floor, best, place, filled
                 )  # fmt: skip
 
-            for _ in pool.map(work, parts):
+            for _ in pool.map(work, _parts(len(rows))):
                 pass
     row, slot = np.nonzero(np.arange(count)[None, :] < filled[:, None])
     order = np.lexsort((place[row, slot], -best[row, slot], row))
     return Neighbours(row=row[order], other=place[row, slot][order], full=filled == count)
+
+
+def histogram(
+    data: Features,
+    rows: Ints,
+    others: Ints,
+    *,
+    weights: Sequence[float],
+    bins: int,
+    behaviour: sparse.csr_matrix | None = None,
+    threads: int = 2,
+) -> Ints:
+    """How many pairs of ``rows`` and ``others`` have a similarity in each of ``bins`` equal steps from 0 to 1.
+
+    A bin holds its lower edge, the last one also 1; an item with itself is no pair. See :func:`nearest`.
+    """
+    weighed = np.asarray(weights, dtype=np.float64)
+    parts = _parts(len(rows))
+    counts = np.zeros((len(parts), bins), dtype=np.int64)
+    asked = _Asking.of(data, rows)
+    with ThreadPoolExecutor(threads) as pool:
+        for _, lists in _blocks(data, rows, others, behaviour):
+
+            def work(number: int, lists: _Lists = lists) -> None:
+                _count(parts[number].start, parts[number].stop, rows, *asked, *lists, weighed, counts[number])
+
+            for _ in pool.map(work, range(len(parts))):
+                pass
+    total: Ints = counts.sum(axis=0)
+    return total
 
 
 def score_pairs(
@@ -156,8 +179,43 @@ def score_pairs(
     return Scores(np.round(blend, DIGITS) + 0.0, dict(zip(COMPONENTS, parts, strict=True)))
 
 
-def _nothing(rows: Ints, block: Ints) -> sparse.csr_matrix:
-    return sparse.csr_matrix((len(rows), len(block)))
+class _Asking(NamedTuple):
+    """The items that ask: number of words, and their terms."""
+
+    sizes: Floats
+    words: Index
+    grams: Index
+    topics: Index
+
+    @classmethod
+    def of(cls, data: Features, rows: Ints) -> _Asking:
+        return cls(data.sizes[rows], *(_index(part[rows]) for part in (data.words, data.grams, data.topics)))
+
+
+class _Lists(NamedTuple):
+    """A block of items that may answer: themselves, number of words, posting lists, co-behaviour with who asks."""
+
+    items: Ints
+    sizes: Floats
+    words: Index
+    grams: Index
+    topics: Index
+    behaviour: Index
+
+
+def _blocks(
+    data: Features, rows: Ints, others: Ints, behaviour: sparse.csr_matrix | None
+) -> Iterator[tuple[int, _Lists]]:
+    asking = behaviour[rows] if behaviour is not None else None
+    for start in range(0, len(others), _BLOCK):
+        block = others[start : start + _BLOCK]
+        postings = [_postings(part[block]) for part in (data.words, data.grams, data.topics)]
+        known = asking[:, block].tocsr() if asking is not None else sparse.csr_matrix((len(rows), len(block)))
+        yield start, _Lists(block, data.sizes[block], *postings, _index(known))
+
+
+def _parts(rows: int) -> list[slice]:
+    return [slice(start, min(start + _ROWS, rows)) for start in range(0, rows, _ROWS)]
 
 
 def _index(matrix: sparse.csr_matrix) -> Index:
@@ -228,6 +286,28 @@ def _add_words(query: Any, row: int, lists: Any, weight: float, into: Any) -> No
 
 
 @_compiled
+def _blend(
+    row: int, words: Any, grams: Any, topics: Any, size: float, block_sizes: Any,
+    word_lists: Any, gram_lists: Any, topic_lists: Any, behaviour: Any, weights: Any,
+    total: Any, root: Any, by_words: Any,
+) -> None:  # fmt: skip
+    """Leaves the blend of a row with every item of the block in ``total``."""
+    total[:] = 0.0
+    by_words[:] = 0.0
+    root[:] = 0.0
+    _add_words(words, row, word_lists, weights[0], by_words)
+    _add(grams, row, gram_lists, weights[1], total)
+    _add(topics, row, topic_lists, 1.0, root)
+    for known in range(behaviour.indptr[row], behaviour.indptr[row + 1]):
+        total[behaviour.indices[known]] += weights[4] * behaviour.data[known]
+    for other in range(len(total)):
+        both = by_words[other, 1]
+        jaccard = both / (size + block_sizes[other] - both)
+        topic = 1.0 - np.sqrt(max(1.0 - root[other], 0.0))
+        total[other] += by_words[other, 0] + weights[2] * jaccard + weights[3] * topic
+
+
+@_compiled
 def _ask(
     begin: int, end: int, rows: Any, row_sizes: Any, words: Any, grams: Any, topics: Any,
     block: Any, block_sizes: Any, word_lists: Any, gram_lists: Any, topic_lists: Any, behaviour: Any,
@@ -236,20 +316,10 @@ def _ask(
     width, count = len(block), best.shape[1]
     total, root, by_words = np.empty(width), np.empty(width), np.empty((width, 2))
     for row in range(begin, end):
-        total[:] = 0.0
-        by_words[:] = 0.0
-        root[:] = 0.0
-        _add_words(words, row, word_lists, weights[0], by_words)
-        _add(grams, row, gram_lists, weights[1], total)
-        _add(topics, row, topic_lists, 1.0, root)
-        for known in range(behaviour.indptr[row], behaviour.indptr[row + 1]):
-            total[behaviour.indices[known]] += weights[4] * behaviour.data[known]
-        size = row_sizes[row]
-        for other in range(width):
-            both = by_words[other, 1]
-            jaccard = both / (size + block_sizes[other] - both)
-            topic = 1.0 - np.sqrt(max(1.0 - root[other], 0.0))
-            total[other] += by_words[other, 0] + weights[2] * jaccard + weights[3] * topic
+        _blend(
+            row, words, grams, topics, row_sizes[row], block_sizes, word_lists, gram_lists, topic_lists, behaviour,
+            weights, total, root, by_words,
+        )  # fmt: skip
         bar = best[row, 0] if filled[row] == count else floor - 1
         limit = (bar + 0.4) / _SCALE
         for other in range(width):
@@ -291,3 +361,21 @@ def _pair_sums(first: Any, second: Any, here: Any, there: Any, product: Any, sha
                 b += 1
         product[pair] = total
         shared[pair] = both
+
+
+@_compiled
+def _count(
+    begin: int, end: int, rows: Any, row_sizes: Any, words: Any, grams: Any, topics: Any,
+    block: Any, block_sizes: Any, word_lists: Any, gram_lists: Any, topic_lists: Any, behaviour: Any,
+    weights: Any, counts: Any,
+) -> None:  # fmt: skip
+    width, bins = len(block), len(counts)
+    total, root, by_words = np.empty(width), np.empty(width), np.empty((width, 2))
+    for row in range(begin, end):
+        _blend(
+            row, words, grams, topics, row_sizes[row], block_sizes, word_lists, gram_lists, topic_lists, behaviour,
+            weights, total, root, by_words,
+        )  # fmt: skip
+        for other in range(width):
+            if block[other] != rows[row]:
+                counts[min(int(total[other] * bins), bins - 1)] += 1

@@ -150,7 +150,9 @@ def find_pool(
             pairs.append(_pairs_table(data, found))
             columns = [data.domains[rows], data.item_ids[rows], np.full(len(rows), other, dtype=object), prints[rows]]
             columns += [candidate[rows], found.floor, np.full(len(rows), version, dtype=object)]
-            states.append(pa.table([pa.array(c, f.type) for c, f in zip(columns, STATE_SCHEMA, strict=True)], STATE_SCHEMA))
+            states.append(
+                pa.table([pa.array(c, f.type) for c, f in zip(columns, STATE_SCHEMA, strict=True)], STATE_SCHEMA)
+            )
     order = [(name, "ascending") for name in ("domain", "item_id", "other_domain")]
     ranked = [("similarity", "descending"), ("other_item_id", "ascending")]
     everything = pa.concat_tables([POOL_SCHEMA.empty_table(), *pairs]).sort_by([*order, *ranked])
@@ -284,9 +286,7 @@ def _merged(
     return _cut(item[reaches], other[reaches], _part(scores, reaches), rows, floor, search.size)
 
 
-def _searched(
-    data: Features, rows: Ints, others: Ints, search: Search, behaviour: sparse.csr_matrix | None
-) -> _Found:
+def _searched(data: Features, rows: Ints, others: Ints, search: Search, behaviour: sparse.csr_matrix | None) -> _Found:
     """Pools of rows that look at everything."""
     found = nearest(
         data, rows, others, weights=search.weights, count=search.size + _SLACK, least=search.least,
@@ -326,7 +326,12 @@ def _ranks(keys: Ints) -> Ints:
 
 
 def _pairs_table(data: Features, found: _Found) -> pa.Table:
-    columns = [data.domains[found.item], data.item_ids[found.item], data.domains[found.other], data.item_ids[found.other]]
+    columns = [
+        data.domains[found.item],
+        data.item_ids[found.item],
+        data.domains[found.other],
+        data.item_ids[found.other],
+    ]
     columns += [found.scores.similarity, *(found.scores.components[name] for name in COMPONENTS)]
     return pa.table([pa.array(c, f.type) for c, f in zip(columns, POOL_SCHEMA, strict=True)], POOL_SCHEMA)
 
