@@ -1,15 +1,16 @@
 """θ by measure: from which similarity on a pair means something, against the same items with their words shuffled.
 
 Shuffling gives every item of a domain as many words as it had, drawn from all that the domain's items have
-together, and the topics of another item. What two shuffled items have in common they have by chance. θ is the least similarity from which on at
-most the wished share of the pairs would be there by chance (the false-discovery rate, estimated by target and
-decoy: (1 + pairs above θ among the shuffled) / pairs above θ).
+together, and the topics of another item. What two shuffled items have in common they have by chance. θ is the
+least similarity from which on at most the wished share of the pairs would be there by chance: the false-discovery
+rate, estimated by target and decoy as (1 + pairs above θ among the shuffled) / pairs above θ.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 import pyarrow as pa
@@ -128,6 +129,25 @@ def threshold(counts: Ints, null_counts: Ints, *, fdr: float) -> Threshold:
     return Threshold(
         edge / len(counts), int(counts.sum()), int(above[edge]), int(null_above[edge]), counts, null_counts
     )
+
+
+def threshold_row(
+    found: Threshold, domain: str, other_domain: str, fdr: float, ds: date, version: str
+) -> dict[str, object]:
+    """A row of ``THRESHOLDS_SCHEMA``."""
+    return {
+        "domain": domain,
+        "other_domain": other_domain,
+        "theta": found.theta,
+        "fdr": fdr,
+        "pairs": found.pairs,
+        "pairs_above": found.above,
+        "null_pairs_above": found.null_above,
+        "counts": found.counts.tolist(),
+        "null_counts": found.null_counts.tolist(),
+        "calibrated_ds": ds,
+        "model_version": version,
+    }
 
 
 def _shuffled(counts: sparse.csr_matrix, groups: Sequence[Ints], rng: np.random.Generator) -> sparse.csr_matrix:

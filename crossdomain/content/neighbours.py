@@ -378,4 +378,5 @@ def _count(
         )  # fmt: skip
         for other in range(width):
             if block[other] != rows[row]:
-                counts[min(int(total[other] * bins), bins - 1)] += 1
+                key = int(np.floor(total[other] * _SCALE + 0.5))
+                counts[min(key * bins // int(_SCALE), bins - 1)] += 1

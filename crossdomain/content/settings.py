@@ -13,7 +13,10 @@ _PREFIX = "CROSSDOMAIN_CONTENT_"
 
 
 class _Settings:
-    """Settings that ``CROSSDOMAIN_CONTENT_*`` variables change; one class a job, the names are all different."""
+    """Settings that ``CROSSDOMAIN_CONTENT_*`` variables change; one class a job.
+
+    But for the seed, all names are different.
+    """
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **given: Any) -> Self:
@@ -89,18 +92,53 @@ class SimilaritySettings(_Settings):
     """How alike two items are.
 
     Attributes:
-        cosine_weight: Weight of the TF-IDF cosine in the similarity.
+        cosine_weight: Weight of the TF-IDF cosine of the words in the similarity.
+        ngram_weight: Weight of the TF-IDF cosine of the titles' character n-grams.
         jaccard_weight: Weight of the Jaccard index of the token sets.
         topic_weight: Weight of the topic similarity.
+        behaviour_weight: Weight of the co-behaviour, where there is any.
         neighbours: Similar items kept for an item and a domain.
+        reserve: Further ones that are held for the days to come, as some of the neighbours go.
         min_similarity: Weaker pairs are not kept.
+        refresh_days: Age in days at which term weights and thresholds are learned again.
+        theta_fdr: Share of pairs above the threshold that may be there by chance.
+        theta_sample: Most items of a side by which a threshold is calibrated.
+        similarity_threads: Threads of the search; without influence on the result.
+        seed: Of everything drawn.
     """
 
-    cosine_weight: float = 0.5
-    jaccard_weight: float = 0.2
+    cosine_weight: float = 0.45
+    ngram_weight: float = 0.1
+    jaccard_weight: float = 0.15
     topic_weight: float = 0.3
-    neighbours: int = 20
+    behaviour_weight: float = 0.2
+    neighbours: int = 50
+    reserve: int = 14
     min_similarity: float = 0.02
+    refresh_days: int = 7
+    theta_fdr: float = 0.05
+    theta_sample: int = 2000
+    similarity_threads: int = 2
+    seed: int = 7
+
+
+@dataclass(frozen=True)
+class DuplicateSettings(_Settings):
+    """When two items are one product; see ``duplicates.DuplicateRules``.
+
+    Attributes:
+        same_title: Least Jaccard index of the titles' character n-grams, for one creator.
+        same_title_elsewhere: The same where the creators differ.
+        same_title_length: Characters that a title needs for another creator's to be the same product.
+        same_price_ratio: Greatest ratio of the two prices.
+        seed: Of the hash functions by which candidates are found.
+    """
+
+    same_title: float = 0.75
+    same_title_elsewhere: float = 0.9
+    same_title_length: int = 12
+    same_price_ratio: float = 2.0
+    seed: int = 7
 
 
 @dataclass(frozen=True)
@@ -116,4 +154,4 @@ class BundleSettings(_Settings):
     bundle_items: int = 5
 
 
-_ALL = (TopicSettings, SimilaritySettings, BundleSettings)
+_ALL = (TopicSettings, SimilaritySettings, DuplicateSettings, BundleSettings)
