@@ -108,7 +108,8 @@ class Features:
     @property
     def sizes(self) -> Floats:
         """Number of different words of each item."""
-        return np.diff(self.words.indptr).astype(np.float64)
+        sizes: Floats = np.diff(self.words.indptr).astype(np.float64)
+        return sizes
 
     def rows_of(self, domain: str) -> Ints:
         """Row numbers of one domain's items, in id order."""
@@ -116,7 +117,8 @@ class Features:
 
     def described(self) -> npt.NDArray[np.bool_]:
         """Whether an item has words: without any, nothing is similar to it."""
-        return np.diff(self.words.indptr) > 0
+        described: npt.NDArray[np.bool_] = np.diff(self.words.indptr) > 0
+        return described
 
 
 def gram_matrix(titles: Sequence[str | None]) -> GramMatrix:

@@ -209,9 +209,9 @@ def _blocks(
     asking = behaviour[rows] if behaviour is not None else None
     for start in range(0, len(others), _BLOCK):
         block = others[start : start + _BLOCK]
-        postings = [_postings(part[block]) for part in (data.words, data.grams, data.topics)]
+        words, grams, topics = (_postings(part[block]) for part in (data.words, data.grams, data.topics))
         known = asking[:, block].tocsr() if asking is not None else sparse.csr_matrix((len(rows), len(block)))
-        yield start, _Lists(block, data.sizes[block], *postings, _index(known))
+        yield start, _Lists(block, data.sizes[block], words, grams, topics, _index(known))
 
 
 def _parts(rows: int) -> list[slice]:

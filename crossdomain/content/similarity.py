@@ -29,7 +29,6 @@ _PAIR = [
     ("other_item_id", pa.string()),
 ]
 _SCORES = [("similarity", pa.float64()), *((name, pa.float64()) for name in COMPONENTS)]
-POOL_SCHEMA = pa.schema([*_PAIR, *_SCORES])
 SIMILAR_SCHEMA = pa.schema([*_PAIR[:3], ("rank", pa.int32()), _PAIR[3], *_SCORES])
 STATE_SCHEMA = pa.schema(
     [
@@ -77,18 +76,40 @@ class Search:
 
 @dataclass(frozen=True)
 class Pool:
-    """Neighbours of all items.
+    """Neighbours of all items, by item, other domain, rank.
 
     Attributes:
-        pairs: ``POOL_SCHEMA`` by item and other domain, the strongest first, equal ones by the other's id.
+        data: Features of the items.
+        item: Row of each pair's item.
+        other: Row of the other item.
+        rank: Place among the neighbours of the item in the other's domain, from 1: the strongest first, equal
+            ones by the other's id.
+        scores: Similarity of each pair and its parts.
         state: ``STATE_SCHEMA``, one row per item and other domain, in their order. ``floor``: every pair above
             it is in the pool; 0 where every pair that counts is.
         asked: Items that looked at everything, over all other domains.
     """
 
-    pairs: pa.Table
+    data: Features
+    item: Ints
+    other: Ints
+    rank: Ints
+    scores: Scores
     state: pa.Table
     asked: int
+
+    def table(self, kept: Ints | None = None, rank: Ints | None = None) -> pa.Table:
+        """The pairs, or those that are kept with another rank, as ``SIMILAR_SCHEMA``."""
+        chosen = np.arange(len(self.item)) if kept is None else kept
+        names = [
+            pa.array(values, pa.string()).dictionary_encode() for values in (self.data.domains, self.data.item_ids)
+        ]
+        item, other = pa.array(self.item[chosen]), pa.array(self.other[chosen])
+        columns = [names[0].take(item), names[1].take(item), names[0].take(other)]
+        columns += [pa.array(self.rank[chosen] if rank is None else rank, pa.int32()), names[1].take(other)]
+        parts = (self.scores.similarity, *(self.scores.components[name] for name in COMPONENTS))
+        columns += [pa.array(part[chosen], pa.float64()) for part in parts]
+        return pa.table(columns, names=SIMILAR_SCHEMA.names)
 
 
 @dataclass(frozen=True)
@@ -135,48 +156,48 @@ def find_pool(
         candidate: Whether the item may be an answer; others only ask.
         search: How.
         version: Of everything else that scores depend on; rows of ``previous`` of another one do not count.
-        previous: Pool and state of the day before.
+        previous: The day before's ``Pool.table()`` and ``Pool.state``.
         behaviour: (items, items) co-behaviour of pairs.
     """
     candidate = candidate & data.described()
     before = _Before.of(data, prints, version, previous)
-    pairs, states, asked = [], [], 0
+    found, states, asked = [], [], 0
     for domain in domains:
-        for other in domains:
+        # Floors of an item lie together: the other domains are the inner order of every table.
+        for other in sorted(domains):
             rows, others = data.rows_of(domain), data.rows_of(other)
             known = before.direction(rows, others, other)
-            found, count = _direction(data, rows, others[candidate[others]], known, search, behaviour)
+            direction, count = _direction(data, rows, others[candidate[others]], known, search, behaviour)
             asked += count
-            pairs.append(_pairs_table(data, found))
-            columns = [data.domains[rows], data.item_ids[rows], np.full(len(rows), other, dtype=object), prints[rows]]
-            columns += [candidate[rows], found.floor, np.full(len(rows), version, dtype=object)]
-            states.append(
-                pa.table([pa.array(c, f.type) for c, f in zip(columns, STATE_SCHEMA, strict=True)], STATE_SCHEMA)
-            )
-    order = [(name, "ascending") for name in ("domain", "item_id", "other_domain")]
-    ranked = [("similarity", "descending"), ("other_item_id", "ascending")]
-    everything = pa.concat_tables([POOL_SCHEMA.empty_table(), *pairs]).sort_by([*order, *ranked])
-    return Pool(everything, pa.concat_tables([STATE_SCHEMA.empty_table(), *states]).sort_by(order), asked)
+            found.append(direction)
+            states.append(_state_table(data, rows, other, prints, candidate, direction.floor, version))
+    item, other_item = (np.concatenate([getattr(one, name) for one in found]) for name in ("item", "other"))
+    sides = np.concatenate([np.full(len(one.item), number % len(domains)) for number, one in enumerate(found)])
+    order = np.lexsort((sides, item))  # stable: within an item and a domain the strongest stay first
+    parts = {name: np.concatenate([one.scores.components[name] for one in found])[order] for name in COMPONENTS}
+    similarity = np.concatenate([one.scores.similarity for one in found])[order]
+    rank = _ranks(item[order] * len(domains) + sides[order])
+    state = pa.concat_tables(states).sort_by([(name, "ascending") for name in ("domain", "item_id", "other_domain")])
+    return Pool(data, item[order], other_item[order], rank, Scores(similarity, parts), state, asked)
 
 
-def similar_items(pool: pa.Table, groups: npt.NDArray[np.object_], data: Features, *, neighbours: int) -> pa.Table:
+def similar_items(pool: Pool, groups: npt.NDArray[np.object_], *, neighbours: int) -> pa.Table:
     """What is served of a pool: the strongest others of each item and domain, none of the item's own group.
 
     Args:
-        pool: ``Pool.pairs``.
-        groups: Group of each item of ``data``; one that has no twin is a group of its own.
-        data: Features of the pool's items.
+        pool: The pool.
+        groups: Group of each item; one that has no twin is a group of its own.
         neighbours: Most for an item and a domain.
 
     Returns:
-        ``SIMILAR_SCHEMA`` by domain, item id, other domain, rank (1 = most similar, without gaps).
+        ``SIMILAR_SCHEMA`` (texts as dictionaries) by domain, item id, other domain, rank (1 = most similar, without
+        gaps).
     """
-    item, other = (_codes(data, pool, side) for side in (("domain", "item_id"), ("other_domain", "other_item_id")))
-    kept = np.flatnonzero(groups[item] != groups[other])
-    found = pool.take(pa.array(kept))
-    place = _ranks(item[kept] * 64 + pd.factorize(found["other_domain"].to_pandas())[0])
-    found = found.append_column("rank", pa.array(place, pa.int32())).filter(pa.array(place <= neighbours))
-    return found.select(SIMILAR_SCHEMA.names).cast(SIMILAR_SCHEMA)
+    codes = pd.factorize(groups)[0]
+    kept = np.flatnonzero(codes[pool.item] != codes[pool.other])
+    begins = np.cumsum(pool.rank == 1)[kept]
+    rank = _ranks(begins)
+    return pool.table(kept[rank <= neighbours], rank[rank <= neighbours])
 
 
 @dataclass(frozen=True)
@@ -208,7 +229,7 @@ class _Before:
     def of(
         cls, data: Features, prints: npt.NDArray[np.object_], version: str, previous: tuple[pa.Table, pa.Table] | None
     ) -> _Before:
-        pairs, state = previous or (POOL_SCHEMA.empty_table(), STATE_SCHEMA.empty_table())
+        pairs, state = previous or (SIMILAR_SCHEMA.empty_table(), STATE_SCHEMA.empty_table())
         found = state.select(["other_domain", "candidate", "floor", "features", "model_version"]).to_pandas()
         found["row"] = _codes(data, state, ("domain", "item_id"))
         found = found[(found["row"] >= 0) & (found["model_version"] == version)]
@@ -325,22 +346,32 @@ def _ranks(keys: Ints) -> Ints:
     return ranks
 
 
-def _pairs_table(data: Features, found: _Found) -> pa.Table:
-    columns = [
-        data.domains[found.item],
-        data.item_ids[found.item],
-        data.domains[found.other],
-        data.item_ids[found.other],
-    ]
-    columns += [found.scores.similarity, *(found.scores.components[name] for name in COMPONENTS)]
-    return pa.table([pa.array(c, f.type) for c, f in zip(columns, POOL_SCHEMA, strict=True)], POOL_SCHEMA)
+def _state_table(
+    data: Features,
+    rows: Ints,
+    other: str,
+    prints: npt.NDArray[np.object_],
+    candidate: Bools,
+    floor: Floats,
+    version: str,
+) -> pa.Table:
+    columns = {
+        "domain": data.domains[rows],
+        "item_id": data.item_ids[rows],
+        "other_domain": pa.repeat(other, len(rows)),
+        "features": prints[rows],
+        "candidate": candidate[rows],
+        "floor": floor,
+        "model_version": pa.repeat(version, len(rows)),
+    }
+    return pa.table({name: pa.array(values) for name, values in columns.items()}).cast(STATE_SCHEMA)
 
 
 def _codes(data: Features, table: pa.Table, columns: tuple[str, str]) -> Ints:
     """Rows of the features that a table names; -1 for items that are no longer there."""
     sides = []
     for name, own in zip(columns, (data.domains, data.item_ids), strict=True):
-        found = pa.chunked_array(table[name].chunks, pa.string()).combine_chunks().dictionary_encode()
+        found = table[name].cast(pa.string()).combine_chunks().dictionary_encode()
         values = pa.array(own, pa.string())
         sides.append((np.asarray(found.indices), np.asarray(pc.fill_null(pc.index_in(values, found.dictionary), -1)),
                       len(found.dictionary)))  # fmt: skip

@@ -79,10 +79,10 @@ def build(ctx: JobContext) -> None:
         version=state.version,
         previous=(_previous(ctx, "neighbours"), _previous(ctx, "similarity_state")),
     )
-    similar = similarity.similar_items(pool.pairs, items["product"], data, neighbours=choices.neighbours)
-    ctx.write("serving.similar_items", similar)
-    ctx.write("derived.neighbours", pool.pairs)
-    ctx.write("derived.similarity_state", pool.state)
+    similar = similarity.similar_items(pool, items["product"], neighbours=choices.neighbours)
+    ctx.write("serving.similar_items", similar, settled=True)
+    ctx.write("derived.neighbours", pool.table(), settled=True)
+    ctx.write("derived.similarity_state", pool.state, settled=True)
     ctx.write("serving.similarity_thresholds", state.thresholds)
     ctx.note(
         items=len(items["print"]),

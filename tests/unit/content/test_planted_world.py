@@ -67,7 +67,7 @@ def similar_to(terms: TermMatrix, weights: np.ndarray) -> pa.Table:
         search=Search(weights=blend, neighbours=choices.neighbours),
         version="v",
     )
-    return similar_items(pool.pairs, data.item_ids, data, neighbours=choices.neighbours)
+    return similar_items(pool, data.item_ids, neighbours=choices.neighbours)
 
 
 def found_topics(terms: TermMatrix) -> np.ndarray:

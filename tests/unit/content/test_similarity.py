@@ -37,7 +37,7 @@ def served(
         search=Search(weights=WEIGHTS, neighbours=neighbours, reserve=3, least=least, threads=threads),
         version="v",
     )
-    return similar_items(pool.pairs, np.arange(len(data)).astype(object), data, neighbours=neighbours)
+    return similar_items(pool, np.arange(len(data)).astype(object), neighbours=neighbours)
 
 
 def random_catalogue(count: int, seed: int = 5) -> Features:
@@ -172,7 +172,7 @@ def test_nothing_to_compare(terms_of: TermsOf) -> None:
     terms = terms_of({("knowledge", "k"): [], ("beauty", "b"): []})
     found = served(features_of(terms, np.zeros((2, 0))))
     assert len(found) == 0
-    assert found.schema == SIMILAR_SCHEMA
+    assert found.cast(SIMILAR_SCHEMA).schema == SIMILAR_SCHEMA
 
 
 def test_items_of_the_same_product_are_no_neighbours(terms_of: TermsOf) -> None:
@@ -187,7 +187,7 @@ def test_items_of_the_same_product_are_no_neighbours(terms_of: TermsOf) -> None:
         version="v",
     )
     groups = np.array(["twins", "twins", "c"], dtype=object)
-    found = similar_items(pool.pairs, groups, data, neighbours=5).to_pylist()
+    found = similar_items(pool, groups, neighbours=5).to_pylist()
     assert [(row["item_id"], row["rank"], row["other_item_id"]) for row in found] == [
         ("a", 1, "c"), ("b", 1, "c"), ("c", 1, "a"),
     ]  # fmt: skip
@@ -205,12 +205,12 @@ def test_a_day_merged_into_the_pool_is_the_same_as_a_search_of_everything() -> N
         candidate = rng.random(len(rows)) < 0.97
         args = {"domains": DOMAINS, "prints": prints, "candidate": candidate, "search": search, "version": "v"}
         anew = find_pool(data, **args)  # type: ignore[arg-type]
-        merged = find_pool(data, previous=(before.pairs, before.state) if before else None, **args)  # type: ignore[arg-type]
+        merged = find_pool(data, previous=(before.table(), before.state) if before else None, **args)  # type: ignore[arg-type]
         alone = np.arange(len(rows)).astype(object)
-        tables = [similar_items(pool.pairs, alone, data, neighbours=8) for pool in (merged, anew)]
+        tables = [similar_items(pool, alone, neighbours=8) for pool in (merged, anew)]
         assert tables[0].equals(tables[1])
         assert before is None or merged.asked < anew.asked / 2
-        other_version = find_pool(data, previous=(merged.pairs, merged.state), **{**args, "version": "w"})  # type: ignore[arg-type]
+        other_version = find_pool(data, previous=(merged.table(), merged.state), **{**args, "version": "w"})  # type: ignore[arg-type]
         assert other_version.asked == anew.asked
         before = merged
         kept = rows[rng.random(len(rows)) > 0.01]
