@@ -29,6 +29,8 @@ DIGITS = 6
 _SCALE = 10.0**DIGITS
 _BLOCK = 1 << 14
 """Items whose sums are held at once: three arrays of doubles, well inside a core's second cache."""
+_PAIRS = 1 << 17
+"""Pairs scored at once in a thread."""
 _ROWS = 1 << 11
 """Items that ask at once in a thread."""
 
@@ -58,10 +60,26 @@ class Neighbours:
 
 @dataclass(frozen=True)
 class Scores:
-    """Similarity of pairs and its parts, rounded to ``DIGITS``."""
+    """Similarity of pairs and its parts, rounded to ``DIGITS``.
+
+    Attributes:
+        similarity: The blend of each pair.
+        parts: (components, pairs), in the order of ``COMPONENTS``.
+    """
 
     similarity: Floats
-    components: dict[str, Floats]
+    parts: Floats
+
+    def take(self, which: npt.NDArray[Any]) -> Scores:
+        """Scores of some of the pairs, by mask or position."""
+        return Scores(self.similarity[which], self.parts[:, which])
+
+    @classmethod
+    def joined(cls, scores: Sequence[Scores]) -> Scores:
+        """Scores of several lists of pairs, one after the other."""
+        return cls(
+            np.concatenate([one.similarity for one in scores]), np.concatenate([one.parts for one in scores], axis=1)
+        )
 
 
 def nearest(
@@ -145,9 +163,11 @@ def score_pairs(
     *,
     weights: Sequence[float],
     behaviour: sparse.csr_matrix | None = None,
-    shuffled: Features | None = None,
+    threads: int = 1,
 ) -> Scores:
     """Similarity of given pairs, with its parts.
+
+    The blend is added up from the rounded parts: what is stored explains the score to the last digit.
 
     Args:
         data: Features of all items.
@@ -155,28 +175,39 @@ def score_pairs(
         second: Row of each pair's second item.
         weights: Weight of each of ``COMPONENTS``, adding up to 1.
         behaviour: (items, items) co-behaviour of pairs.
-        shuffled: Features to take the second item from in place of ``data``; same columns.
+        threads: Threads; without influence on the result.
     """
-    there = shuffled or data
+    indices = [_index(part) for part in (data.words, data.grams, data.topics)]
     parts = np.zeros((len(COMPONENTS), len(first)))
-    cosine, ngram, jaccard, topic, together = parts
-    words, grams, topics = (_index(part) for part in (data.words, data.grams, data.topics))
-    _pair_sums(first, second, words, _index(there.words), cosine, jaccard)
+    similarity = np.zeros(len(first))
+
+    def work(start: int) -> None:
+        chunk = slice(start, start + _PAIRS)
+        known = parts[:, chunk]
+        _score(data.sizes, first[chunk], second[chunk], indices, known)
+        if behaviour is not None:
+            known[4] = np.asarray(behaviour[first[chunk], second[chunk]]).ravel()
+        np.round(np.minimum(known, 1.0), DIGITS, out=known)
+        known += 0.0  # no minus zero
+        for weight, part in zip(weights, known, strict=True):
+            similarity[chunk] += weight * part
+        np.round(similarity[chunk], DIGITS, out=similarity[chunk])
+
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(work, range(0, len(first), _PAIRS)):
+            pass
+    return Scores(similarity, parts)
+
+
+def _score(sizes: Floats, first: Ints, second: Ints, indices: Sequence[Index], parts: Floats) -> None:
+    """Cosines, Jaccard index and topic similarity of pairs, into the rows of ``parts``."""
+    cosine, ngram, jaccard, topic, _ = parts
     unused = np.zeros(len(first))
-    _pair_sums(first, second, grams, _index(there.grams), ngram, unused)
-    _pair_sums(first, second, topics, _index(there.topics), topic, unused)
-    np.divide(jaccard, data.sizes[first] + there.sizes[second] - jaccard, out=jaccard, where=jaccard > 0)
+    _pair_sums(first, second, indices[0], cosine, jaccard)
+    _pair_sums(first, second, indices[1], ngram, unused)
+    _pair_sums(first, second, indices[2], topic, unused)
+    np.divide(jaccard, sizes[first] + sizes[second] - jaccard, out=jaccard, where=jaccard > 0)
     np.subtract(1.0, np.sqrt(np.maximum(1.0 - topic, 0.0)), out=topic)
-    topic[topic < 0] = 0.0
-    if behaviour is not None:
-        together[:] = np.asarray(behaviour[first, second]).ravel()
-    np.minimum(parts, 1.0, out=parts)
-    # The blend is added up from the rounded parts: what is stored explains the score to the last digit.
-    parts = np.round(parts, DIGITS) + 0.0
-    blend = np.zeros(len(first))
-    for weight, part in zip(weights, parts, strict=True):
-        blend += weight * part
-    return Scores(np.round(blend, DIGITS) + 0.0, dict(zip(COMPONENTS, parts, strict=True)))
 
 
 class _Asking(NamedTuple):
@@ -343,19 +374,19 @@ def _ask(
 
 
 @_compiled
-def _pair_sums(first: Any, second: Any, here: Any, there: Any, product: Any, shared: Any) -> None:
+def _pair_sums(first: Any, second: Any, rows: Any, product: Any, shared: Any) -> None:
     """Inner product and number of shared terms of each pair; the terms of a row ascend."""
     for pair in range(len(first)):
-        a, a_end = here.indptr[first[pair]], here.indptr[first[pair] + 1]
-        b, b_end = there.indptr[second[pair]], there.indptr[second[pair] + 1]
+        a, a_end = rows.indptr[first[pair]], rows.indptr[first[pair] + 1]
+        b, b_end = rows.indptr[second[pair]], rows.indptr[second[pair] + 1]
         total, both = 0.0, 0.0
         while a < a_end and b < b_end:
-            if here.indices[a] == there.indices[b]:
-                total += here.data[a] * there.data[b]
+            if rows.indices[a] == rows.indices[b]:
+                total += rows.data[a] * rows.data[b]
                 both += 1.0
                 a += 1
                 b += 1
-            elif here.indices[a] < there.indices[b]:
+            elif rows.indices[a] < rows.indices[b]:
                 a += 1
             else:
                 b += 1

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from scipy import sparse
 
 from crossdomain.content.features import Features, Floats, Ints
-from crossdomain.content.neighbours import COMPONENTS, Scores, nearest, score_pairs
+from crossdomain.content.neighbours import COMPONENTS, DIGITS, Scores, nearest, score_pairs
 
 Bools = npt.NDArray[np.bool_]
 
@@ -107,8 +107,8 @@ class Pool:
         item, other = pa.array(self.item[chosen]), pa.array(self.other[chosen])
         columns = [names[0].take(item), names[1].take(item), names[0].take(other)]
         columns += [pa.array(self.rank[chosen] if rank is None else rank, pa.int32()), names[1].take(other)]
-        parts = (self.scores.similarity, *(self.scores.components[name] for name in COMPONENTS))
-        columns += [pa.array(part[chosen], pa.float64()) for part in parts]
+        scores = self.scores.take(chosen)
+        columns += [pa.array(part) for part in (scores.similarity, *scores.parts)]
         return pa.table(columns, names=SIMILAR_SCHEMA.names)
 
 
@@ -165,20 +165,20 @@ def find_pool(
     for domain in domains:
         # Floors of an item lie together: the other domains are the inner order of every table.
         for other in sorted(domains):
-            rows, others = data.rows_of(domain), data.rows_of(other)
+            rows, others = data.rows_of(domain), np.flatnonzero(candidate & (data.domains == other))
             known = before.direction(rows, others, other)
-            direction, count = _direction(data, rows, others[candidate[others]], known, search, behaviour)
+            direction, count = _direction(data, rows, others, known, search, behaviour)
             asked += count
             found.append(direction)
             states.append(_state_table(data, rows, other, prints, candidate, direction.floor, version))
     item, other_item = (np.concatenate([getattr(one, name) for one in found]) for name in ("item", "other"))
     sides = np.concatenate([np.full(len(one.item), number % len(domains)) for number, one in enumerate(found)])
-    order = np.lexsort((sides, item))  # stable: within an item and a domain the strongest stay first
-    parts = {name: np.concatenate([one.scores.components[name] for one in found])[order] for name in COMPONENTS}
-    similarity = np.concatenate([one.scores.similarity for one in found])[order]
+    # Stable: within an item and a domain the strongest stay first.
+    order = np.argsort(item * len(domains) + sides, kind="stable")
+    scores = Scores.joined([one.scores for one in found]).take(order)
     rank = _ranks(item[order] * len(domains) + sides[order])
     state = pa.concat_tables(states).sort_by([(name, "ascending") for name in ("domain", "item_id", "other_domain")])
-    return Pool(data, item[order], other_item[order], rank, Scores(similarity, parts), state, asked)
+    return Pool(data, item[order], other_item[order], rank, scores, state, asked)
 
 
 def similar_items(pool: Pool, groups: npt.NDArray[np.object_], *, neighbours: int) -> pa.Table:
@@ -208,8 +208,9 @@ class _Known:
         same: For each row that asks, whether its pool counts.
         floor: Floors of those pools.
         fresh: For each item, whether it was no candidate then, or another one than today.
-        item: Items of the pairs.
-        other: Others of the pairs, all unchanged.
+        item: Items of the pairs whose two items are unchanged, ascending.
+        other: Others of the pairs, within an item by rank.
+        scores: Scores of the pairs.
     """
 
     same: Bools
@@ -217,12 +218,17 @@ class _Known:
     fresh: Bools
     item: Ints
     other: Ints
+    scores: Scores
 
 
 @dataclass(frozen=True)
 class _Before:
+    """The day before in today's numbers: pairs (-1 for an item that is gone), and the state of unchanged items."""
+
     data: Features
-    pairs: pd.DataFrame
+    item: Ints
+    other: Ints
+    scores: Scores
     state: pd.DataFrame
 
     @classmethod
@@ -234,26 +240,30 @@ class _Before:
         found["row"] = _codes(data, state, ("domain", "item_id"))
         found = found[(found["row"] >= 0) & (found["model_version"] == version)]
         found = found[found["features"].to_numpy() == prints[found["row"].to_numpy(dtype=np.int64)]]
-        links = pa.table(
-            {
-                "item": _codes(data, pairs, ("domain", "item_id")),
-                "other": _codes(data, pairs, ("other_domain", "other_item_id")),
-            }
-        ).to_pandas()
-        return cls(data, links[(links["item"] >= 0) & (links["other"] >= 0)], found)
+        parts = np.array([pairs[name].to_numpy() for name in COMPONENTS]).reshape(len(COMPONENTS), len(pairs))
+        return cls(
+            data,
+            _codes(data, pairs, ("domain", "item_id")),
+            _codes(data, pairs, ("other_domain", "other_item_id")),
+            Scores(pairs["similarity"].to_numpy(), parts),
+            found,
+        )
 
     def direction(self, rows: Ints, others: Ints, other_domain: str) -> _Known:
-        state = self.state[(self.state["other_domain"] == other_domain)]
-        unchanged = np.zeros(len(self.data), dtype=np.bool_)
-        unchanged[self.state["row"].to_numpy(dtype=np.int64)] = True
-        candidate = np.zeros(len(self.data), dtype=np.bool_)
+        everything = len(self.data)
+        state = self.state[self.state["other_domain"] == other_domain]
+        candidate = np.zeros(everything, dtype=np.bool_)
         candidate[self.state.loc[self.state["candidate"], "row"].to_numpy(dtype=np.int64)] = True
-        floor = np.full(len(self.data), np.nan)
+        floor = np.full(everything, np.nan)
         floor[state["row"].to_numpy(dtype=np.int64)] = state["floor"].to_numpy()
-        item, other = (self.pairs[name].to_numpy(dtype=np.int64) for name in ("item", "other"))
-        mine = np.isin(item, rows) & np.isin(other, others) & ~np.isnan(floor[item]) & candidate[other]
-        same = ~np.isnan(floor[rows])
-        return _Known(same, floor[rows], ~candidate, item[mine], other[mine])
+        asks, answers = (np.zeros(everything + 1, dtype=np.bool_) for _ in range(2))  # the last place is -1's
+        asks[rows[~np.isnan(floor[rows])]] = True
+        answers[others[candidate[others]]] = True
+        mine = np.flatnonzero(asks[self.item] & answers[self.other])
+        mine = mine[np.argsort(self.item[mine], kind="stable")]
+        return _Known(
+            ~np.isnan(floor[rows]), floor[rows], ~candidate, self.item[mine], self.other[mine], self.scores.take(mine)
+        )
 
 
 def _direction(
@@ -261,50 +271,50 @@ def _direction(
 ) -> tuple[_Found, int]:
     """Pool of one direction, and how many rows looked at everything."""
     asking = data.described()[rows]
-    floor = np.where(known.same, known.floor, 0.0)
-    old = known.same & asking
-    merged = _merged(data, rows[old], floor[old], others, known, search, behaviour)
-    position = np.searchsorted(rows, merged.item)
-    sure = np.bincount(position[merged.scores.similarity > merged.floor[np.searchsorted(rows[old], merged.item)]],
-                       minlength=len(rows))  # fmt: skip
-    floor[old] = merged.floor
-    again = asking & (~known.same | ((floor > 0) & (sure < search.needed)))
+    merged = _merged(data, rows, asking & known.same, others, known, search, behaviour)
+    place = np.searchsorted(rows, merged.item)
+    sure = np.bincount(place[merged.scores.similarity > merged.floor[place]], minlength=len(rows))
+    again = asking & (~known.same | ((merged.floor > 0) & (sure < search.needed)))
     anew = _searched(data, rows[again], others, search, behaviour)
+    floor = merged.floor
     floor[again] = anew.floor
-    kept = ~again[position]
-    parts = [
-        {name: values[kept] for name, values in merged.scores.components.items()},
-        anew.scores.components,
-    ]
-    scores = Scores(
-        np.concatenate([merged.scores.similarity[kept], anew.scores.similarity]),
-        {name: np.concatenate([part[name] for part in parts]) for name in COMPONENTS},
+    kept = np.flatnonzero(~again[place])
+    found = _Found(
+        np.concatenate([merged.item[kept], anew.item]),
+        np.concatenate([merged.other[kept], anew.other]),
+        Scores.joined([merged.scores.take(kept), anew.scores]),
+        floor,
     )
-    item, other = np.concatenate([merged.item[kept], anew.item]), np.concatenate([merged.other[kept], anew.other])
-    return _Found(item, other, scores, floor), int(again.sum())
+    return found, int(again.sum())
 
 
 def _merged(
     data: Features,
     rows: Ints,
-    floor: Floats,
+    old: Bools,
     others: Ints,
     known: _Known,
     search: Search,
     behaviour: sparse.csr_matrix | None,
 ) -> _Found:
-    """Pools of unchanged rows: what stays of the day before, and the fresh others that reach its floor."""
-    stays = np.isin(known.item, rows) & np.isin(known.other, others)
-    fresh = others[known.fresh[others]]
+    """Pools of unchanged rows (``old``): what stays of the day before, and the fresh others that reach its floor."""
+    floor = np.where(known.same, known.floor, 0.0)
+    asking, fresh = rows[old], others[known.fresh[others]]
     found = nearest(
-        data, rows, fresh, weights=search.weights, count=search.size + _SLACK, least=search.least,
+        data, asking, fresh, weights=search.weights, count=search.size + _SLACK, least=search.least,
         behaviour=behaviour, threads=search.threads,
     )  # fmt: skip
-    item = np.concatenate([known.item[stays], rows[found.row]])
-    other = np.concatenate([known.other[stays], fresh[found.other]])
-    scores = score_pairs(data, item, other, weights=search.weights, behaviour=behaviour)
-    reaches = scores.similarity >= np.maximum(floor[np.searchsorted(rows, item)], search.least)
-    return _cut(item[reaches], other[reaches], _part(scores, reaches), rows, floor, search.size)
+    item, other = asking[found.row], fresh[found.other]
+    scores = score_pairs(data, item, other, weights=search.weights, behaviour=behaviour, threads=search.threads)
+    reaches = np.flatnonzero(scores.similarity >= np.maximum(floor[old][found.row], search.least))
+    return _cut(
+        np.concatenate([known.item, item[reaches]]),
+        np.concatenate([known.other, other[reaches]]),
+        Scores.joined([known.scores, scores.take(reaches)]),
+        rows,
+        floor,
+        search.size,
+    )
 
 
 def _searched(data: Features, rows: Ints, others: Ints, search: Search, behaviour: sparse.csr_matrix | None) -> _Found:
@@ -314,26 +324,29 @@ def _searched(data: Features, rows: Ints, others: Ints, search: Search, behaviou
         behaviour=behaviour, threads=search.threads,
     )  # fmt: skip
     item, other = rows[found.row], others[found.other]
-    scores = score_pairs(data, item, other, weights=search.weights, behaviour=behaviour)
-    counts = scores.similarity >= search.least
-    return _cut(item[counts], other[counts], _part(scores, counts), rows, np.zeros(len(rows)), search.size)
+    scores = score_pairs(data, item, other, weights=search.weights, behaviour=behaviour, threads=search.threads)
+    counts = np.flatnonzero(scores.similarity >= search.least)
+    return _cut(item[counts], other[counts], scores.take(counts), rows, np.zeros(len(rows)), search.size)
 
 
 def _cut(item: Ints, other: Ints, scores: Scores, rows: Ints, floor: Floats, size: int) -> _Found:
     """The ``size`` strongest of each item; where some are cut off, the last kept is the floor."""
-    order = np.lexsort((other, -scores.similarity, item))
-    item, other, scores = item[order], other[order], _part(scores, order)
-    rank = _ranks(item)
+    order = _by_strength(item, other, scores.similarity)
+    rank = _ranks(item[order])
     floor = floor.copy()
-    last = np.flatnonzero(rank == size)
-    cut = last[np.isin(item[last], item[rank > size])]
-    floor[np.searchsorted(rows, item[cut])] = scores.similarity[cut]
-    kept = rank <= size
-    return _Found(item[kept], other[kept], _part(scores, kept), floor)
+    beyond = np.flatnonzero(rank == size + 1)
+    floor[np.searchsorted(rows, item[order[beyond]])] = scores.similarity[order[beyond - 1]]
+    kept = order[rank <= size]
+    return _Found(item[kept], other[kept], scores.take(kept), floor)
 
 
-def _part(scores: Scores, which: npt.NDArray[np.generic]) -> Scores:
-    return Scores(scores.similarity[which], {name: part[which] for name, part in scores.components.items()})
+def _by_strength(item: Ints, other: Ints, similarity: Floats) -> Ints:
+    """Order by item, the strongest first, equal ones by the other: one key, so that what is in order costs little."""
+    steps = 10**DIGITS
+    width = int(other.max(initial=0)) + 1
+    strength = steps - np.round(similarity * steps).astype(np.int64)
+    order: Ints = np.argsort((item * (steps + 1) + strength) * width + other, kind="stable")
+    return order
 
 
 def _ranks(keys: Ints) -> Ints:
