@@ -38,12 +38,14 @@ _PROMOTION = re.compile(
 )
 """What sellers add and drop around a sale; it names no product."""
 _UNITS = {"毫升": "ml", "克": "g", "千克": "kg", "公斤": "kg", "升": "l"}
-_NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*(毫升|千克|公斤|克|升|[a-z]+)?")
+_NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*(毫升|千克|公斤|克|升|ml|mg|kg|oz|cm|mm|g|l)?")
 _LATIN = re.compile(r"[a-z\u00df-\u00f6\u00f8-\u024f]+[+]*")
 _COLOUR = re.compile(r"[^\W上掉显脱变多肤润着彩护染特角]色(?!斑|素|彩|沉)")
 _ORDINAL = re.compile(r"[一二三四五六七八九十两]+(?=[季期讲课章册部件支瓶盒片套色号])|第[一二三四五六七八九十]+")
 _KEPT = re.compile(r"[^0-9a-z\u00df-\u00f6\u00f8-\u024f\u3400-\u9fff]+")
 
+_LENGTHS = (2,)
+"""Two characters: who moves a word breaks as few n-grams as can be."""
 _REPLACED = 4
 """Longest piece, in characters, that counts as replaced."""
 _HASHES, _BANDS = 64, 16
@@ -63,7 +65,7 @@ class DuplicateRules:
         price_ratio: Greatest ratio of the prices, where both are known: a pack of three is another product.
     """
 
-    likeness: float = 0.75
+    likeness: float = 0.7
     other_creator: float = 0.9
     least_title: int = 12
     price_ratio: float = 2.0
@@ -91,8 +93,8 @@ class Listings:
 
 
 def plain_title(title: str | None) -> str:
-    """The title without what sales add to it, white space and punctuation."""
-    return _KEPT.sub("", _PROMOTION.sub(" ", normalise(title)))
+    """The title without what sales add to it, numbers and their units (which are marks), white space, punctuation."""
+    return _KEPT.sub("", _NUMBER.sub("", _PROMOTION.sub(" ", normalise(title))))
 
 
 def marks(title: str | None, variant_words: Collection[str]) -> tuple[str, ...]:
@@ -128,7 +130,7 @@ def find_duplicates(items: Listings, *, variant_words: Collection[str], rules: D
         variant_words: Words that tell variants apart, besides numbers, Latin words and colours.
         rules: Thresholds.
         seed: Of the hash functions by which candidates are found; a pair as alike as ``rules.likeness`` is missed
-            with probability (1 - likeness^4)^16, 0.002 at 0.75.
+            with probability (1 - likeness^4)^16, 0.012 at 0.7.
 
     Returns:
         ``DUPLICATES_SCHEMA`` by domain and item id; items that are the only one of their kind are left out.
@@ -144,7 +146,7 @@ def find_duplicates(items: Listings, *, variant_words: Collection[str], rules: D
 
 def _candidates(titles: Sequence[str], signs: npt.NDArray[np.uint64], seed: int) -> tuple[Ints, Ints]:
     """Pairs with equal marks that share a band of their MinHash signature; first < second, in order."""
-    grams = gram_matrix(titles).counts
+    grams = gram_matrix(titles, _LENGTHS).counts
     lengths = np.diff(grams.indptr)
     with_title = np.flatnonzero(lengths > 0)
     if len(with_title) < 2:
@@ -186,7 +188,7 @@ def _in_buckets(items: Ints, key: npt.NDArray[np.uint64]) -> Ints:
 
 def _same_product(items: Listings, titles: Sequence[str], first: Ints, second: Ints, rules: DuplicateRules) -> Ints:
     """Which candidates are one product: alike enough, and no price or creator speaks against it."""
-    grams = gram_matrix(titles).counts
+    grams = gram_matrix(titles, _LENGTHS).counts
     has = sparse.csr_matrix((np.ones(grams.nnz), grams.indices, grams.indptr), shape=grams.shape)
     sizes = np.diff(has.indptr)
     shared = np.asarray(has[first].multiply(has[second]).sum(axis=1)).ravel()

@@ -121,14 +121,14 @@ class Features:
         return described
 
 
-def gram_matrix(titles: Sequence[str | None]) -> GramMatrix:
-    """Character n-grams (``GRAM_LENGTHS``) of the normalised titles without white space, none across two titles."""
+def gram_matrix(titles: Sequence[str | None], lengths: Sequence[int] = GRAM_LENGTHS) -> GramMatrix:
+    """Character n-grams of up to three characters of the normalised titles without white space, none across two."""
     plain = [normalise(title).replace(" ", "") for title in titles]
-    lengths = np.array([len(text) for text in plain], dtype=np.int64)
+    sizes = np.array([len(text) for text in plain], dtype=np.int64)
     points = np.frombuffer("".join(plain).encode("utf-32-le"), dtype=np.uint32).astype(np.uint64)
-    owner = np.repeat(np.arange(len(plain)), lengths)
+    owner = np.repeat(np.arange(len(plain)), sizes)
     keys, rows = [], []
-    for length in GRAM_LENGTHS:
+    for length in lengths:
         count = max(0, len(points) - length + 1)
         within = owner[:count] == owner[length - 1 :][:count]
         key = np.zeros(count, dtype=np.uint64)

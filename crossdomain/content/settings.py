@@ -134,7 +134,7 @@ class DuplicateSettings(_Settings):
         seed: Of the hash functions by which candidates are found.
     """
 
-    same_title: float = 0.75
+    same_title: float = 0.7
     same_title_elsewhere: float = 0.9
     same_title_length: int = 12
     same_price_ratio: float = 2.0
