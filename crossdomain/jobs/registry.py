@@ -8,7 +8,7 @@ from crossdomain.errors import InputError
 from crossdomain.jobs.model import Job
 
 NAMES = (
-    "ingest", "clean", "watch", "vault", "people", "catalogue", "topics", "similar", "bundles", "train", "score",
+    "ingest", "clean", "watch", "vault", "people", "catalogue", "topics", "similar", "bundles", "pages", "train", "score",
     "experiments", "publish",
 )  # fmt: skip
 """Jobs in the order in which a day runs through them."""

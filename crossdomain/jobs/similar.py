@@ -102,16 +102,23 @@ def _read(ctx: JobContext) -> _Catalogue:
     return _Catalogue(terms, features.gram_matrix(items["title"].to_pylist()), weights, items)
 
 
-def _search(choices: SimilaritySettings) -> Search:
-    from crossdomain.content import similarity
+def blend(choices: SimilaritySettings) -> tuple[float, ...]:
+    """Weights of the blend by the settings."""
+    from crossdomain.content.similarity import blend_weights
 
-    return similarity.Search(
-        weights=similarity.blend_weights(
-            cosine=choices.cosine_weight,
-            ngram=choices.ngram_weight,
-            jaccard=choices.jaccard_weight,
-            topic=choices.topic_weight,
-        ),
+    return blend_weights(
+        cosine=choices.cosine_weight,
+        ngram=choices.ngram_weight,
+        jaccard=choices.jaccard_weight,
+        topic=choices.topic_weight,
+    )
+
+
+def _search(choices: SimilaritySettings) -> Search:
+    from crossdomain.content.similarity import Search
+
+    return Search(
+        weights=blend(choices),
         neighbours=choices.neighbours,
         reserve=choices.reserve,
         least=choices.min_similarity,
