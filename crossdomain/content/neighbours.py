@@ -50,12 +50,10 @@ class Neighbours:
     Attributes:
         row: Position in the rows that asked; ascending.
         other: Position in the others; within a row the strongest first, equal ones ascending.
-        full: For each row that asked, whether it has ``count`` answers, so that there may be more.
     """
 
     row: Ints
     other: Ints
-    full: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -63,23 +61,32 @@ class Scores:
     """Similarity of pairs and its parts, rounded to ``DIGITS``.
 
     Attributes:
-        similarity: The blend of each pair.
-        parts: (components, pairs), in the order of ``COMPONENTS``.
+        micros: (pairs, 1 + components), in units of the last digit: the blend, then ``COMPONENTS`` in their order.
+            Whole numbers compare exactly, and take half the room.
     """
 
-    similarity: Floats
-    parts: Floats
+    micros: npt.NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.micros)
+
+    @property
+    def similarity(self) -> Floats:
+        """The blend of each pair."""
+        return self.column(0)
+
+    def part(self, name: str) -> Floats:
+        """One of ``COMPONENTS`` of each pair."""
+        return self.column(1 + COMPONENTS.index(name))
+
+    def column(self, number: int) -> Floats:
+        """The blend (0) or a component (from 1) of each pair."""
+        values: Floats = self.micros[:, number] / _SCALE
+        return values
 
     def take(self, which: npt.NDArray[Any]) -> Scores:
         """Scores of some of the pairs, by mask or position."""
-        return Scores(self.similarity[which], self.parts[:, which])
-
-    @classmethod
-    def joined(cls, scores: Sequence[Scores]) -> Scores:
-        """Scores of several lists of pairs, one after the other."""
-        return cls(
-            np.concatenate([one.similarity for one in scores]), np.concatenate([one.parts for one in scores], axis=1)
-        )
+        return Scores(self.micros[which])
 
 
 def nearest(
@@ -89,7 +96,7 @@ def nearest(
     *,
     weights: Sequence[float],
     count: int,
-    least: float,
+    least: float | Floats,
     behaviour: sparse.csr_matrix | None = None,
     threads: int = 2,
 ) -> Neighbours:
@@ -101,11 +108,11 @@ def nearest(
         others: Items that may be the answer, ascending; an item is never its own answer.
         weights: Weight of each of ``COMPONENTS``, adding up to 1.
         count: Most answers of a row.
-        least: Weaker pairs are no answer.
+        least: Weaker pairs are no answer; for all rows, or for each.
         behaviour: (items, items) co-behaviour of pairs; None counts as zero everywhere.
         threads: Threads; without influence on the result.
     """
-    floor = max(1, round(least * _SCALE))
+    floor = np.maximum(1, np.broadcast_to(to_micros(least), len(rows)))
     weighed = np.asarray(weights, dtype=np.float64)
     best = np.zeros((len(rows), count), dtype=np.int64)
     place = np.full((len(rows), count), -1, dtype=np.int64)
@@ -121,9 +128,16 @@ def nearest(
 
             for _ in pool.map(work, _parts(len(rows))):
                 pass
-    row, slot = np.nonzero(np.arange(count)[None, :] < filled[:, None])
-    order = np.lexsort((place[row, slot], -best[row, slot], row))
-    return Neighbours(row=row[order], other=place[row, slot][order], full=filled == count)
+    # Within a row by strength, then place; what was not filled comes last.
+    strength = np.where(place >= 0, (10**DIGITS - best) * (len(others) + 1) + place, np.iinfo(np.int64).max)
+    place = np.take_along_axis(place, np.argsort(strength, axis=1), axis=1)
+    row, slot = np.nonzero(place >= 0)
+    return Neighbours(row=row, other=place[row, slot])
+
+
+def to_micros(values: float | Floats) -> npt.NDArray[np.int32]:
+    """Similarities in units of the last digit."""
+    return np.round(np.asarray(values) * _SCALE).astype(np.int32)
 
 
 def histogram(
@@ -178,25 +192,25 @@ def score_pairs(
         threads: Threads; without influence on the result.
     """
     indices = [_index(part) for part in (data.words, data.grams, data.topics)]
-    parts = np.zeros((len(COMPONENTS), len(first)))
-    similarity = np.zeros(len(first))
+    micros = np.zeros((len(first), 1 + len(COMPONENTS)), dtype=np.int32)
 
     def work(start: int) -> None:
         chunk = slice(start, start + _PAIRS)
-        known = parts[:, chunk]
-        _score(data.sizes, first[chunk], second[chunk], indices, known)
+        parts = np.zeros((len(COMPONENTS), len(first[chunk])))
+        _score(data.sizes, first[chunk], second[chunk], indices, parts)
         if behaviour is not None:
-            known[4] = np.asarray(behaviour[first[chunk], second[chunk]]).ravel()
-        np.round(np.minimum(known, 1.0), DIGITS, out=known)
-        known += 0.0  # no minus zero
-        for weight, part in zip(weights, known, strict=True):
-            similarity[chunk] += weight * part
-        np.round(similarity[chunk], DIGITS, out=similarity[chunk])
+            parts[4] = np.asarray(behaviour[first[chunk], second[chunk]]).ravel()
+        rounded = np.round(np.minimum(parts, 1.0) * _SCALE)
+        blend = np.zeros(rounded.shape[1])
+        for weight, part in zip(weights, rounded, strict=True):
+            blend += weight * part
+        micros[chunk, 0] = np.round(blend)
+        micros[chunk, 1:] = rounded.T
 
     with ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(work, range(0, len(first), _PAIRS)):
             pass
-    return Scores(similarity, parts)
+    return Scores(micros)
 
 
 def _score(sizes: Floats, first: Ints, second: Ints, indices: Sequence[Index], parts: Floats) -> None:
@@ -342,7 +356,7 @@ def _blend(
 def _ask(
     begin: int, end: int, rows: Any, row_sizes: Any, words: Any, grams: Any, topics: Any,
     block: Any, block_sizes: Any, word_lists: Any, gram_lists: Any, topic_lists: Any, behaviour: Any,
-    weights: Any, offset: int, floor: int, best: Any, place: Any, filled: Any,
+    weights: Any, offset: int, floors: Any, best: Any, place: Any, filled: Any,
 ) -> None:  # fmt: skip
     width, count = len(block), best.shape[1]
     total, root, by_words = np.empty(width), np.empty(width), np.empty((width, 2))
@@ -351,6 +365,7 @@ def _ask(
             row, words, grams, topics, row_sizes[row], block_sizes, word_lists, gram_lists, topic_lists, behaviour,
             weights, total, root, by_words,
         )  # fmt: skip
+        floor = floors[row]
         bar = best[row, 0] if filled[row] == count else floor - 1
         limit = (bar + 0.4) / _SCALE
         for other in range(width):

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from scipy import sparse
 
 from crossdomain.content.features import Features, Floats, Ints
-from crossdomain.content.neighbours import COMPONENTS, DIGITS, Scores, nearest, score_pairs
+from crossdomain.content.neighbours import COMPONENTS, DIGITS, Scores, nearest, score_pairs, to_micros
 
 Bools = npt.NDArray[np.bool_]
 
@@ -43,6 +43,8 @@ STATE_SCHEMA = pa.schema(
 _SLACK = 8
 """More neighbours than wanted are taken from the search, which holds posting lists in single precision, and cut
 after they were scored in double precision."""
+_ERROR = 2e-6
+"""How far the search's similarity may be off: two units of the last digit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +110,7 @@ class Pool:
         columns = [names[0].take(item), names[1].take(item), names[0].take(other)]
         columns += [pa.array(self.rank[chosen] if rank is None else rank, pa.int32()), names[1].take(other)]
         scores = self.scores.take(chosen)
-        columns += [pa.array(part) for part in (scores.similarity, *scores.parts)]
+        columns += [pa.array(scores.column(number)) for number in range(1 + len(COMPONENTS))]
         return pa.table(columns, names=SIMILAR_SCHEMA.names)
 
 
@@ -175,7 +177,7 @@ def find_pool(
     sides = np.concatenate([np.full(len(one.item), number % len(domains)) for number, one in enumerate(found)])
     # Stable: within an item and a domain the strongest stay first.
     order = np.argsort(item * len(domains) + sides, kind="stable")
-    scores = Scores.joined([one.scores for one in found]).take(order)
+    scores = Scores(np.concatenate([one.scores.micros for one in found])[order])
     rank = _ranks(item[order] * len(domains) + sides[order])
     state = pa.concat_tables(states).sort_by([(name, "ascending") for name in ("domain", "item_id", "other_domain")])
     return Pool(data, item[order], other_item[order], rank, scores, state, asked)
@@ -240,12 +242,14 @@ class _Before:
         found["row"] = _codes(data, state, ("domain", "item_id"))
         found = found[(found["row"] >= 0) & (found["model_version"] == version)]
         found = found[found["features"].to_numpy() == prints[found["row"].to_numpy(dtype=np.int64)]]
-        parts = np.array([pairs[name].to_numpy() for name in COMPONENTS]).reshape(len(COMPONENTS), len(pairs))
+        micros = np.zeros((len(pairs), 1 + len(COMPONENTS)), dtype=np.int32)
+        for number, name in enumerate(("similarity", *COMPONENTS)):
+            micros[:, number] = to_micros(pairs[name].to_numpy())
         return cls(
             data,
             _codes(data, pairs, ("domain", "item_id")),
             _codes(data, pairs, ("other_domain", "other_item_id")),
-            Scores(pairs["similarity"].to_numpy(), parts),
+            Scores(micros),
             found,
         )
 
@@ -273,7 +277,8 @@ def _direction(
     asking = data.described()[rows]
     merged = _merged(data, rows, asking & known.same, others, known, search, behaviour)
     place = np.searchsorted(rows, merged.item)
-    sure = np.bincount(place[merged.scores.similarity > merged.floor[place]], minlength=len(rows))
+    above = merged.scores.micros[:, 0] > to_micros(merged.floor)[place]
+    sure = np.bincount(place[above], minlength=len(rows))
     again = asking & (~known.same | ((merged.floor > 0) & (sure < search.needed)))
     anew = _searched(data, rows[again], others, search, behaviour)
     floor = merged.floor
@@ -282,7 +287,7 @@ def _direction(
     found = _Found(
         np.concatenate([merged.item[kept], anew.item]),
         np.concatenate([merged.other[kept], anew.other]),
-        Scores.joined([merged.scores.take(kept), anew.scores]),
+        Scores(np.concatenate([merged.scores.micros[kept], anew.scores.micros])),
         floor,
     )
     return found, int(again.sum())
@@ -300,17 +305,18 @@ def _merged(
     """Pools of unchanged rows (``old``): what stays of the day before, and the fresh others that reach its floor."""
     floor = np.where(known.same, known.floor, 0.0)
     asking, fresh = rows[old], others[known.fresh[others]]
+    least = np.maximum(floor[old], search.least)
     found = nearest(
-        data, asking, fresh, weights=search.weights, count=search.size + _SLACK, least=search.least,
+        data, asking, fresh, weights=search.weights, count=search.size + _SLACK, least=least - _ERROR,
         behaviour=behaviour, threads=search.threads,
     )  # fmt: skip
     item, other = asking[found.row], fresh[found.other]
     scores = score_pairs(data, item, other, weights=search.weights, behaviour=behaviour, threads=search.threads)
-    reaches = np.flatnonzero(scores.similarity >= np.maximum(floor[old][found.row], search.least))
+    reaches = np.flatnonzero(scores.micros[:, 0] >= to_micros(least)[found.row])
     return _cut(
         np.concatenate([known.item, item[reaches]]),
         np.concatenate([known.other, other[reaches]]),
-        Scores.joined([known.scores, scores.take(reaches)]),
+        Scores(np.concatenate([known.scores.micros, scores.micros[reaches]])),
         rows,
         floor,
         search.size,
@@ -320,31 +326,31 @@ def _merged(
 def _searched(data: Features, rows: Ints, others: Ints, search: Search, behaviour: sparse.csr_matrix | None) -> _Found:
     """Pools of rows that look at everything."""
     found = nearest(
-        data, rows, others, weights=search.weights, count=search.size + _SLACK, least=search.least,
+        data, rows, others, weights=search.weights, count=search.size + _SLACK, least=search.least - _ERROR,
         behaviour=behaviour, threads=search.threads,
     )  # fmt: skip
     item, other = rows[found.row], others[found.other]
     scores = score_pairs(data, item, other, weights=search.weights, behaviour=behaviour, threads=search.threads)
-    counts = np.flatnonzero(scores.similarity >= search.least)
+    counts = np.flatnonzero(scores.micros[:, 0] >= to_micros(search.least))
     return _cut(item[counts], other[counts], scores.take(counts), rows, np.zeros(len(rows)), search.size)
 
 
 def _cut(item: Ints, other: Ints, scores: Scores, rows: Ints, floor: Floats, size: int) -> _Found:
     """The ``size`` strongest of each item; where some are cut off, the last kept is the floor."""
-    order = _by_strength(item, other, scores.similarity)
+    order = _by_strength(item, other, scores.micros[:, 0])
     rank = _ranks(item[order])
     floor = floor.copy()
     beyond = np.flatnonzero(rank == size + 1)
-    floor[np.searchsorted(rows, item[order[beyond]])] = scores.similarity[order[beyond - 1]]
+    floor[np.searchsorted(rows, item[order[beyond]])] = scores.take(order[beyond - 1]).similarity
     kept = order[rank <= size]
     return _Found(item[kept], other[kept], scores.take(kept), floor)
 
 
-def _by_strength(item: Ints, other: Ints, similarity: Floats) -> Ints:
+def _by_strength(item: Ints, other: Ints, micros: npt.NDArray[np.int32]) -> Ints:
     """Order by item, the strongest first, equal ones by the other: one key, so that what is in order costs little."""
     steps = 10**DIGITS
     width = int(other.max(initial=0)) + 1
-    strength = steps - np.round(similarity * steps).astype(np.int64)
+    strength = steps - micros.astype(np.int64)
     order: Ints = np.argsort((item * (steps + 1) + strength) * width + other, kind="stable")
     return order
 
