@@ -13,6 +13,7 @@
 | topics | content_daily | serving_publish |
 | similar | content_daily | serving_publish |
 | bundles | content_daily | serving_publish |
+| pages | content_daily | serving_publish |
 | models | recs_train | recs_score |
 | recommendations | recs_score | serving_publish |
 | experiments | experiments_daily | serving_publish |
@@ -34,6 +35,7 @@ CATALOGUE = Asset(name="catalogue", uri="crossdomain://lake/derived/catalogue")
 TOPICS = Asset(name="topics", uri="crossdomain://lake/serving/topics")
 SIMILAR = Asset(name="similar", uri="crossdomain://lake/serving/similar_items")
 BUNDLES = Asset(name="bundles", uri="crossdomain://lake/serving/bundles")
+PAGES = Asset(name="pages", uri="crossdomain://lake/serving/page_recommendations")
 MODELS = Asset(name="models", uri="crossdomain://lake/serving/champions")
 RECOMMENDATIONS = Asset(name="recommendations", uri="crossdomain://lake/serving/recommendations")
 EXPERIMENTS = Asset(name="experiments", uri="crossdomain://lake/serving/experiment_metrics")
