@@ -28,7 +28,7 @@ from stages import commit, machine
 
 from crossdomain.content.documents import TEXT_COLUMNS, TOKEN_SCHEMA, TermMatrix, term_matrix, tokenise
 from crossdomain.content.features import Features, GramMatrix, features, gram_matrix, learn_weights
-from crossdomain.content.neighbours import score_pairs
+from crossdomain.content.neighbours import nearest, score_pairs
 from crossdomain.content.settings import SimilaritySettings
 from crossdomain.content.similarity import Pool, Search, blend_weights, find_pool
 from crossdomain.demo.catalogue import build_catalogues
@@ -51,15 +51,24 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=200_000)
     parser.add_argument("--data", type=Path, default=ROOT / "../shared/data")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rows", type=int, help="only the search, by so many of the items against all")
     parser.add_argument("--parts", type=int, nargs="+", default=[16, 4, 1], help="of the items, one size each")
     options = parser.parse_args()
     source, rows = real_texts(options.data) if options.data.is_dir() else demo_texts()
     small = read(rows)
     report: dict[str, Any] = {"machine": machine(), "commit": commit(), "texts": source, "threads": options.threads}
+    if options.rows:
+        report["search"] = measure_rows(small, options.items, options.rows, options.threads)
+        return write(report)
     report["sizes"] = [measure(small, options.items // part, options.threads) for part in options.parts]
     if len(options.parts) > 1:
         report["growth"] = growth(report["sizes"])
         print(f"exponent of time over items: {report['growth']}")
+    return write(report)
+
+
+def write(report: dict[str, Any]) -> None:
+    """Keeps the result."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"similarity-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
     path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
@@ -153,18 +162,7 @@ def mixed(
 def measure(small: tuple[TermMatrix, GramMatrix], items: int, threads: int) -> dict[str, Any]:
     """A first day, a day with 1 % of new and changed items, and brute force on a sample."""
     data = mixed_catalogue(small, items, seed=7)
-    search = Search(
-        weights=blend_weights(
-            cosine=CHOICES.cosine_weight,
-            ngram=CHOICES.ngram_weight,
-            jaccard=CHOICES.jaccard_weight,
-            topic=CHOICES.topic_weight,
-        ),
-        neighbours=CHOICES.neighbours,
-        reserve=CHOICES.reserve,
-        least=CHOICES.min_similarity,
-        threads=threads,
-    )
+    search = default_search(threads)
     prints = data.item_ids.copy()
     everybody = np.ones(items, dtype=bool)
     few = np.arange(50)
@@ -200,6 +198,68 @@ def measure(small: tuple[TermMatrix, GramMatrix], items: int, threads: int) -> d
     }
     print(json.dumps(result), flush=True)
     return result
+
+
+def measure_rows(small: tuple[TermMatrix, GramMatrix], items: int, rows: int, threads: int) -> dict[str, Any]:
+    """The search of some rows at full size, in both domains, and its recall: rows do not depend on each other."""
+    data = mixed_catalogue(small, items, seed=7)
+    search = default_search(threads)
+    find_pool(data_of(data, np.arange(50)), **arguments(search, 50))  # compiles
+    asked = np.sort(np.random.default_rng(3).choice(items, rows, replace=False))
+    baseline = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started, cpu = time.perf_counter(), time.process_time()
+    found = {}
+    for domain in DOMAINS:
+        others = data.rows_of(domain)
+        near = nearest(
+            data, asked, others, weights=search.weights, count=search.size, least=search.least, threads=threads
+        )
+        found[domain] = (near, others)
+        score_pairs(data, asked[near.row], others[near.other], weights=search.weights, threads=threads)
+    seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+    hits = wanted = 0
+    for place in np.random.default_rng(9).choice(rows, SAMPLE, replace=False):
+        for near, others in found.values():
+            first = np.full(len(others), asked[place])
+            similarity = score_pairs(data, first, others, weights=search.weights, threads=threads).similarity
+            similarity[others == asked[place]] = -1.0
+            best = np.lexsort((others, -similarity))[: search.neighbours]
+            best = best[similarity[best] >= search.least]
+            hits += len(np.intersect1d(near.other[near.row == place][: search.neighbours], best))
+            wanted += len(best)
+    result = {
+        "items": items,
+        "rows": rows,
+        "shared_words_per_pair": shared(data.words),
+        "shared_ngrams_per_pair": shared(data.grams),
+        "seconds": round(seconds, 1),
+        "cpu_seconds": round(cpu, 1),
+        "seconds_of_all_rows": round(seconds * items / rows, 1),
+        "cpu_seconds_of_all_rows": round(cpu * items / rows, 1),
+        "recall": round(hits / wanted, 5),
+        "recall_pairs": wanted,
+        "features_gib": round(baseline / 2**20, 2),
+        "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+    }
+    print(json.dumps(result), flush=True)
+    return result
+
+
+def default_search(threads: int) -> Search:
+    """The search of the default settings."""
+    weights = blend_weights(
+        cosine=CHOICES.cosine_weight,
+        ngram=CHOICES.ngram_weight,
+        jaccard=CHOICES.jaccard_weight,
+        topic=CHOICES.topic_weight,
+    )
+    return Search(
+        weights=weights,
+        neighbours=CHOICES.neighbours,
+        reserve=CHOICES.reserve,
+        least=CHOICES.min_similarity,
+        threads=threads,
+    )
 
 
 def data_of(data: Features, rows: np.ndarray) -> Features:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from crossdomain.content.settings import TopicSettings
 from crossdomain.jobs.model import Input, Job, JobContext
 from crossdomain.settings import Settings
-from crossdomain.text.tokens import make_tokenizer, read_stop_words, read_user_words, tokenizer_version
+from crossdomain.text.tokens import Tokenizer, make_tokenizer, read_stop_words, read_user_words, tokenizer_version
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,7 +49,7 @@ def build(ctx: JobContext) -> None:
     choices = TopicSettings.from_env(seed=ctx.settings.seed)
     catalogue = ctx.con.sql(_CATALOGUE).to_arrow_table()
     known = ctx.con.sql("FROM previous.item_tokens").to_arrow_table().select(documents.TOKEN_SCHEMA.names)
-    tokenizer = make_tokenizer(**_word_lists(ctx.settings, choices))
+    tokenizer = tokenizer_of(ctx.settings, choices)
     tokenised = documents.tokenise(catalogue, known, tokenizer)
     ctx.write("derived.item_tokens", tokenised.items)
 
@@ -113,6 +113,11 @@ def _topic_model(
         "follows": before[0][0] if before else None,
     }
     return _TopicState(model, ctx.models.save(_MODEL, files, facts), ctx.ds, trained_now=True, new_share=share)
+
+
+def tokenizer_of(settings: Settings, choices: TopicSettings) -> Tokenizer:
+    """The tokenizer with the deployment's word lists."""
+    return make_tokenizer(**_word_lists(settings, choices))
 
 
 def _word_lists(settings: Settings, choices: TopicSettings) -> dict[str, Any]:
