@@ -107,10 +107,10 @@ class SimilaritySettings(_Settings):
         seed: Of everything drawn.
     """
 
-    cosine_weight: float = 0.45
-    ngram_weight: float = 0.1
-    jaccard_weight: float = 0.15
-    topic_weight: float = 0.3
+    cosine_weight: float = 0.5
+    ngram_weight: float = 0.3
+    jaccard_weight: float = 0.1
+    topic_weight: float = 0.1
     behaviour_weight: float = 0.2
     neighbours: int = 50
     reserve: int = 14

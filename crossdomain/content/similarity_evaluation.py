@@ -47,7 +47,7 @@ def read_corpus(path: Path) -> Corpus:
     """
     rows, tags = [], {}
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # a text may hold other line separators
     except (FileNotFoundError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as UTF-8 text: {error}") from None
     for number, line in enumerate(lines, start=1):

@@ -61,7 +61,7 @@ def test_measures_of_a_corpus_whose_tags_are_its_topics(tmp_path: Path, monkeypa
 )
 def test_lines_that_cannot_be_read_are_named(tmp_path: Path, line: str, message: str) -> None:
     path = tmp_path / "corpus.jsonl"
-    path.write_text('{"id": "i0", "domain": "knowledge", "text": "面霜"}\n' + line, encoding="utf-8")
+    path.write_text('{"id": "i0", "domain": "knowledge", "text": "面霜\u2028"}\n' + line, encoding="utf-8")
     with pytest.raises(InputError, match=message):
         read_corpus(path)
     with pytest.raises(InputError, match="cannot be read"):
