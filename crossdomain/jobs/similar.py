@@ -79,15 +79,17 @@ def build(ctx: JobContext) -> None:
         version=state.version,
         previous=(_previous(ctx, "neighbours"), _previous(ctx, "similarity_state")),
     )
-    similar = similarity.similar_items(pool, items["product"], neighbours=choices.neighbours)
-    ctx.write("serving.similar_items", similar, settled=True)
+    # Tables of millions of rows, one after the other.
+    served = similarity.similar_items(pool, items["product"], neighbours=choices.neighbours)
+    similar = ctx.write("serving.similar_items", served, settled=True).rows
+    del served
     ctx.write("derived.neighbours", pool.table(), settled=True)
     ctx.write("derived.similarity_state", pool.state, settled=True)
     ctx.write("serving.similarity_thresholds", state.thresholds)
     ctx.note(
         items=len(items["print"]),
         compared_with_all=pool.asked,
-        similar_pairs=len(similar),
+        similar_pairs=similar,
         learned=state.learned,
         theta={f"{row['domain']} {row['other_domain']}": row["theta"] for row in state.thresholds.to_pylist()},
     )
