@@ -96,7 +96,6 @@ class SimilaritySettings(_Settings):
         ngram_weight: Weight of the TF-IDF cosine of the titles' character n-grams.
         jaccard_weight: Weight of the Jaccard index of the token sets.
         topic_weight: Weight of the topic similarity.
-        behaviour_weight: Weight of the co-behaviour, where there is any.
         neighbours: Similar items kept for an item and a domain.
         reserve: Further ones that are held for the days to come, as some of the neighbours go.
         min_similarity: Weaker pairs are not kept.
@@ -111,7 +110,6 @@ class SimilaritySettings(_Settings):
     ngram_weight: float = 0.3
     jaccard_weight: float = 0.1
     topic_weight: float = 0.1
-    behaviour_weight: float = 0.2
     neighbours: int = 50
     reserve: int = 14
     min_similarity: float = 0.02
