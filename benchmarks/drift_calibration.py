@@ -288,7 +288,7 @@ def replay(home: Path, least_rows: int) -> dict[str, Tally]:
 def main() -> None:
     """Runs the calibration and writes one result file."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tables", type=int, default=20, help="simulated tables of each kind of noise")
+    parser.add_argument("--tables", type=int, default=20, help="simulated tables of each kind of noise; 0: only homes")
     parser.add_argument("--days", type=int, default=140, help="days that each is lived through")
     parser.add_argument("--first-seed", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=2)
@@ -299,7 +299,7 @@ def main() -> None:
     report["options"] = {**vars(options), "home": [path.name for path in options.home]}
     report["simulated"] = {}
     jobs = [(name, options.first_seed + seed) for name in NOISES for seed in range(options.tables)]
-    tallies = {name: Tally.none() for name in NOISES}
+    tallies = {name: Tally.none() for name, _ in jobs}
     with Pool(options.workers) as pool:
         for name, tally in pool.imap(partial(simulate, days=options.days), jobs, chunksize=4):
             tallies[name].add(tally)

@@ -48,7 +48,7 @@ con.execute(f'''
                 strftime(TIMESTAMP '{sys.argv[3]}' + to_seconds(day_second), '%Y-%m-%d %H:%M:%S')) AS time,
             if(random() < .1, printf('%.2f', random() * 500), '') AS amount, if(random() < .1, '1', '') AS quantity,
             (['app', 'web', 'mini'])[1 + floor(random() * 3)::INT] AS channel, '' AS campaign,
-            's' || user || '-' || (day_second // 1800) AS session_id,
+            's' || user || '-' || (day_second // 1800) AS session,
             (['home', 'search', 'detail', ''])[1 + floor(random() * 4)::INT] AS placement,
             if(random() < .3, (1 + floor(random() * 20)::INT)::VARCHAR, '') AS position, '' AS ref_event
         FROM (FROM events UNION ALL FROM events WHERE i % 1000 = 3)

@@ -5,7 +5,8 @@ as of the day and now: a day that runs again drops whoever withdrew since.
 
 **Runs on** `clean`. **Outputs** `derived.accounts`, `derived.consents`, `derived.account_links`, `derived.people`,
 `derived.people_counts`, and `derived.link_conflicts`: contradictions for a person to look at. **Emits** `people` for
-the day and for the days after it that can now be built.
+the day and for the days after it that can now be built, also where their rows stayed the same: `recs_train` reads what
+this reads.
 
 **Rerun** clear the run of that day, or `crossdomain run people --date D`; the days after follow. A day whose
 predecessor is missing is skipped, and made up when the predecessor is there.

@@ -4,8 +4,9 @@
 the model does not know. Nothing owned, nothing off sale, a reason each. Who did not agree to personalisation gets
 the list that everybody gets; who did not agree to cross-domain use gets no rows.
 
-**Runs on** `catalogue` or `models`, whichever comes last for the day: the first one finds the other missing
-and is skipped. **Outputs** `serving.recommendations`, `serving.popular_items`. **Emits** `recommendations`.
+**Runs on** `models`, which `recs_train` emits for every day that it looked at anew, also where its own rows stayed the
+same: people, catalogue and events of the day are then as they should be.
+**Outputs** `serving.recommendations`, `serving.popular_items`. **Emits** `recommendations`.
 
 **Rerun** clear the run of that day, or `crossdomain run score --date D`.
 
@@ -14,12 +15,12 @@ and is skipped. **Outputs** `serving.recommendations`, `serving.popular_items`. 
 
 from __future__ import annotations
 
-from _common.assets import CATALOGUE, MODELS, RECOMMENDATIONS
+from _common.assets import MODELS, RECOMMENDATIONS
 from _common.defaults import Tag, dag_options, on_day_of
 from airflow.sdk import dag, get_current_context, task
 
 
-@dag(schedule=on_day_of(CATALOGUE | MODELS), doc_md=__doc__, **dag_options(Tag.RECOMMEND))
+@dag(schedule=on_day_of(MODELS), doc_md=__doc__, **dag_options(Tag.RECOMMEND))
 def recs_score() -> None:
     @task(outlets=[RECOMMENDATIONS])
     def score_people() -> list[str]:

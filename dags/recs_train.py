@@ -5,7 +5,8 @@ change the champion; the champion changes only when the new model is not worse.
 
 **Runs on** `catalogue` or `people`, whichever comes last for the day: the first one finds the other missing and is
 skipped. **Outputs** `serving.model_metrics`, `serving.champions`, files under `models/`.
-**Emits** `models`.
+**Emits** `models`, for every day that was built, also where model and champion stayed: `recs_score` reads what
+this reads.
 
 **Rerun** clear the run of that day, or `crossdomain run train --date D`.
 

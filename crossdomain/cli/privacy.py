@@ -182,11 +182,10 @@ def list_holds(json: Json = False) -> None:
 
 def _say(user: str, domain: str, by: str, reason: str, *, json: bool, held: bool) -> None:
     from crossdomain.governance import holds
-    from crossdomain.governance.subjects import make_subject
     from crossdomain.jobs.erase import opened
 
     with opened(Settings.from_env()) as ground:
-        subject = make_subject(ground.keys, domain, user)
+        subject = ground.subject(domain, user)
         say = holds.place if held else holds.release
         say(ground.lake, ground.tables, subject, ds=ground.ds, by=by, reason=reason)
     document = {"subject": subject.name, "domain": domain, "in_force": held}

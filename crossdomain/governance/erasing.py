@@ -78,6 +78,16 @@ class Ground:
         """The home's keys."""
         return load_keys(self.lake.home, self.settings.keys)
 
+    def subject(self, domain: str, user_id: str) -> Subject:
+        """The account that somebody names.
+
+        Raises:
+            InputError: There is no such domain, or the id is empty: it would be found nowhere, which proves nothing.
+        """
+        if domain not in self.settings.domains:
+            raise InputError(f"there is no domain {domain!r}; there are {', '.join(self.settings.domains)}")
+        return make_subject(self.keys, domain, user_id)
+
 
 @dataclass(frozen=True)
 class Order:
@@ -119,8 +129,12 @@ class Receipt:
 
 
 def plan(ground: Ground, order: Order) -> Receipt:
-    """What an erasure would find, without changing anything."""
-    subject = make_subject(ground.keys, order.domain, order.user_id)
+    """What an erasure would find, without changing anything.
+
+    Raises:
+        InputError: The domain does not exist, or the id is empty.
+    """
+    subject = ground.subject(order.domain, order.user_id)
     held = subject.erased in {hold.held for hold in holds.in_force(ground.lake, ground.tables)}
     found = _find(ground, [subject], blocked_only=held)
     return Receipt("", subject.name, subject.domain, found.get(subject.name, {}), "planned")
@@ -137,11 +151,10 @@ def carry_out(ground: Ground, orders: Sequence[Order]) -> list[Receipt]:
         One receipt a person, in the order of the receipts' names.
 
     Raises:
-        InputError: A domain does not exist.
+        InputError: A domain does not exist, or an id is empty.
     """
     for order in orders:
-        if order.domain not in ground.settings.domains:
-            raise InputError(f"there is no domain {order.domain!r}; there are {', '.join(ground.settings.domains)}")
+        ground.subject(order.domain, order.user_id)
     keys = ground.keys
     under_way = _begin(ground, orders, keys)
     subjects = {one.receipt_id: make_subject(keys, one.domain, one.user_id) for one in under_way}

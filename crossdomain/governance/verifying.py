@@ -19,7 +19,7 @@ from pathlib import Path
 from crossdomain.governance.erasing import Ground, landed_files
 from crossdomain.governance.landing import Searcher
 from crossdomain.governance.places import Places
-from crossdomain.governance.subjects import Subject, make_subject
+from crossdomain.governance.subjects import Subject
 from crossdomain.storage.contents import Needle, Unreadable, search
 from crossdomain.storage.lake import Lake
 
@@ -81,7 +81,7 @@ def verify(ground: Ground, domain: str, user_id: str, *, also: Sequence[str] = (
         user_id: The source's id.
         also: More texts to look for, such as a phone number; their keyed hashes as contacts are looked for too.
     """
-    subject = make_subject(ground.keys, domain, user_id)
+    subject = ground.subject(domain, user_id)
     shared = _lives_elsewhere(ground, subject)
     in_texts = subject.distinctive and not shared
     needles = [*_names(subject, in_texts=in_texts), *_contacts(ground, subject), *_others(ground, also)]

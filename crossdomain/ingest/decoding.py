@@ -100,13 +100,16 @@ def _remarks(encoding: str, marked: bool, lines: int) -> tuple[str, ...]:
 
 
 def _decoded(path: Path, encoding: str) -> Iterator[tuple[bytes, str]]:
-    """Chunks with their decoded text; a chunk ends behind a line, so that no character or CR LF is split."""
+    """Chunks with their decoded text; a chunk ends behind a line, so that no character or CR LF is split.
+
+    Of UTF-8, which DuckDB reads as it is, the text is left empty where it is ASCII and so needs no decoding.
+    """
     offset, lines = 0, 0
     for chunk in _line_chunks(path):
         if not offset:
             _refuse_other_marks(path, chunk, encoding)
         try:
-            text = codecs.decode(chunk, encoding)
+            text = "" if encoding == "utf-8" and chunk.isascii() else codecs.decode(chunk, encoding)
         except UnicodeDecodeError as error:
             line = lines + chunk.count(b"\n", 0, error.start) + 1
             raise InputError(

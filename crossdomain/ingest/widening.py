@@ -92,7 +92,8 @@ def observe_columns(
     Args:
         con: A connection.
         feed: The feed.
-        raw: SQL of the delivery's rows with the raw columns of the feed's table and, for checked columns, ``extra``.
+        raw: SQL of the delivery's rows with the raw columns of the feed's table, ``_at`` and, for checked columns,
+            ``extra``.
         source_columns: Columns that any of its files had.
         unmapped: Those of them that nothing maps; kept in ``extra``.
     """
@@ -107,7 +108,11 @@ def observe_columns(
     measured = [
         measure
         for _, column, value in watched
-        for measure in _measures(value, times=column is not None and kinds[column] in ("time", "day"))
+        for measure in _measures(
+            value,
+            times=column is not None and kinds[column] in ("time", "day"),
+            read_as="_at" if column == feed.table.day else "NULL",
+        )
     ]
     (found,) = con.execute(f"SELECT {', '.join(['count(*)', *measured])} FROM ({raw})").fetchall()  # noqa: S608 - quoted
     rows, each = int(found[0]), len(measured) // max(len(watched), 1)
@@ -157,27 +162,33 @@ def known_forms(con: duckdb.DuckDBPyConnection, earlier: str) -> dict[tuple[str,
     return {(source, column): frozenset(forms) for source, column, forms in rows}
 
 
-def _measures(value: str, *, times: bool) -> Sequence[str]:
+def _measures(value: str, *, times: bool, read_as: str) -> Sequence[str]:
     """Aggregates of one column: values, forms as bits, longest value, scrambled values."""
     # CASE, unlike AND and FILTER, leaves the regular expression to the values that need it.
     scrambled = f"CASE WHEN regexp_matches({value}, {literal(SCRAMBLED)}) THEN 1 END"
     return (
         f"count(nullif({value}, ''))",
-        f"bit_or({_form(value, times=times)})",
+        f"bit_or({_form(value, times=times, read_as=read_as)})",
         f"max(strlen({value}))",
         f"count(CASE WHEN strlen({value}) <> length({value}) THEN {scrambled} END)",
     )
 
 
-def _form(value: str, *, times: bool) -> str:
-    """One bit, by position in ``Form``; null for no value."""
+def _form(value: str, *, times: bool, read_as: str) -> str:
+    """One bit, by position in ``Form``; null for no value.
+
+    Args:
+        value: SQL of the text.
+        times: Whether the column is one of times or days.
+        read_as: SQL of the instant that the feed's formats read in it, where that is known: it need not be tried again.
+    """
     bit = {form: str(1 << place) for place, form in enumerate(_FORMS)}
     # A cast to a whole number also takes 12.7, so that points are looked for first; anything but ASCII lies
     # behind the digits, as letters do. A cast that fails is slow: times are told from numbers before.
     return (
         f"CASE WHEN {value} IS NULL OR {value} = '' THEN NULL "
         f"WHEN unicode({value}) > {_LAST_DIGIT} THEN {bit['text']} "
-        f"{_moment(value, bit) if times else ''}"
+        f"{_moment(value, bit, read_as) if times else ''}"
         f"WHEN contains({value}, '.') THEN "
         f"CASE WHEN TRY_CAST({value} AS DOUBLE) IS NOT NULL THEN {bit['decimal']} ELSE {bit['text']} END "
         f"WHEN TRY_CAST({value} AS INTEGER) IS NOT NULL THEN {bit['integer']} "
@@ -187,12 +198,12 @@ def _form(value: str, *, times: bool) -> str:
     )
 
 
-def _moment(value: str, bit: Mapping[Form, str]) -> str:
+def _moment(value: str, bit: Mapping[Form, str], read_as: str) -> str:
     clock = f"substring({value}, 12)"
     zoned = f"contains({clock}, '+') OR contains({clock}, '-') OR unicode({value}[-1]) > {_LAST_DIGIT}"
     return (
         f"WHEN contains({value}, '-') OR contains({value}, '/') THEN "
-        f"CASE WHEN TRY_CAST({value} AS TIMESTAMP) IS NULL THEN {bit['text']} "
+        f"CASE WHEN {read_as} IS NULL AND TRY_CAST({value} AS TIMESTAMP) IS NULL THEN {bit['text']} "
         f"WHEN strlen({value}) <= 10 THEN {bit['day']} WHEN {zoned} THEN {bit['zoned']} ELSE {bit['time']} END "
     )
 

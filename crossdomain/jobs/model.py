@@ -50,6 +50,8 @@ class Job:
         run: The function; it reads views and calls ``ctx.write``.
         config: Choices that its rows depend on, as JSON-able values; part of the partition's fingerprint.
         on_refusal: Outputs that are committed even when the gate refuses the day.
+        tells_unchanged: Whether consumers hear of a day also when it was built again with the same rows: for a job
+            whose consumers read what it reads, so that what changed for them is not kept from them.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Job:
     inputs: tuple[Input, ...] = ()
     config: Callable[[Settings], Mapping[str, Any]] = lambda settings: {}
     on_refusal: tuple[str, ...] = ()
+    tells_unchanged: bool = False
 
     def kind(self, tables: TableRegistry) -> Kind:
         """How the job depends on other days, as the metadata of its outputs declares.
@@ -142,7 +145,8 @@ class JobResult:
         ds: The key that was asked for.
         status: ``done`` (rows changed), ``unchanged`` (built again, same rows), ``up_to_date``
             (nothing to do).
-        keys: Business days whose outputs changed, in order; consumers must hear of these.
+        keys: Business days of which consumers must hear, in order: those whose outputs changed, and of a job that
+            ``tells_unchanged`` all that were built.
         tables: What was written for ``ds``.
         notes: Facts for people.
         seconds: Wall time.

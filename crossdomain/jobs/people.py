@@ -101,4 +101,5 @@ JOB = Job(
     ),
     run=build,
     config=_config,
+    tells_unchanged=True,
 )

@@ -122,7 +122,7 @@ def _execute(context: JobContext) -> JobResult:
         job.name,
         context.ds,
         "done" if changed else "unchanged",
-        (context.ds,) if changed else (),
+        (context.ds,) if changed or job.tells_unchanged else (),
         results,
         context.notes,
     )

@@ -213,4 +213,5 @@ JOB = Job(
     outputs=("serving.model_metrics", "serving.champions"),
     run=build,
     config=config,
+    tells_unchanged=True,
 )

@@ -220,7 +220,7 @@ def _config(settings: Settings) -> dict[str, Any]:
 
 JOB = Job(
     name="watch",
-    version=1,
+    version=2,
     inputs=(
         *(Input(table=f"clean.{name}", days=None, optional=True) for name in _WHOLE),
         *(Input(table=f"clean.{name}", days=LOOK_BACK_DAYS + 1) for name in _KEPT),

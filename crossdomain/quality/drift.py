@@ -21,7 +21,7 @@ import numpy as np
 from scipy import stats
 
 from crossdomain.quality.drift_results import ALARM, LEARNING, OK, Drift, Status
-from crossdomain.quality.forecast import LEAST_DAYS, Floats, Forecast, Ints, forecast
+from crossdomain.quality.forecast import LEAST_DAYS, WEEKS_FOR_WEEKDAYS, Floats, Forecast, Ints, forecast
 from crossdomain.quality.measures import (
     COUNTS,
     FEED_ROWS,
@@ -38,7 +38,7 @@ from crossdomain.quality.measures import (
 )
 from crossdomain.quality.quiet_days import Histories, History, complete, history_of
 
-FALSE_ALARMS = 0.008
+FALSE_ALARMS = 0.012
 """Chance of a false alarm for a table and day over all its measures, before what ``LEAST_CHANGE`` takes off it."""
 BUDGET: Mapping[str, float] = MappingProxyType(
     {
@@ -56,6 +56,8 @@ LEAST_CHANGE: Mapping[str, float] = MappingProxyType(
 """Smaller changes never alarm: relative for counts and numbers, in shares (0.01 is one point), in minutes."""
 FATTEST_TAIL = 10.0
 """Degrees of freedom of the t distribution at most: days stray further than the normal distribution says."""
+WEEKS_OF_NULLS = 4
+"""Null shares hardly know weekdays: seven levels out of two weeks would cost more certainty than they give."""
 NEW_ROWS = 10
 """A category that was never seen alarms from so many rows on."""
 GONE_ROWS = 20
@@ -88,7 +90,8 @@ def judge(ds: date, measures: Sequence[Measure], histories: Histories) -> list[D
     days, values, rows = _aligned(known)
     past, noise = _on_scale(keys, values, rows)
     _, noise_today = _on_scale(keys, _column(today, "value"), _column(today, "rows"))
-    foreseen = forecast(past, noise, noise_today[:, 0], days, ds.toordinal())
+    weeks = np.array([WEEKS_OF_NULLS if key.measure == NULL_SHARE else WEEKS_FOR_WEEKDAYS for key in keys])
+    foreseen = forecast(past, noise, noise_today[:, 0], days, ds.toordinal(), weeks=weeks)
     chance = _chances(keys)
     limits = _limits(keys, today, foreseen, chance)
     return [

@@ -20,7 +20,7 @@ Ints: TypeAlias = npt.NDArray[np.int64]
 LEAST_DAYS = 14
 """Quiet days that a forecast needs."""
 WEEKS_FOR_WEEKDAYS = 2
-"""Each day of the week must have occurred so often before it gets a level of its own."""
+"""Each day of the week must have occurred so often before it gets a level of its own, unless a series asks for more."""
 FAR = 4.0
 """Days further from the first line than so many robust standard deviations do not bend the second."""
 _NORMAL_MAD = 1.4826
@@ -45,7 +45,9 @@ class Forecast:
     days: Ints
 
 
-def forecast(values: Floats, noise: Floats, noise_today: Floats, days: Ints, today: int) -> Forecast:
+def forecast(
+    values: Floats, noise: Floats, noise_today: Floats, days: Ints, today: int, *, weeks: Ints | None = None
+) -> Forecast:
     """Forecasts series for a day.
 
     Args:
@@ -54,11 +56,13 @@ def forecast(values: Floats, noise: Floats, noise_today: Floats, days: Ints, tod
         noise_today: Known sampling variance of today's values (m).
         days: The past days as ordinals (n), all before ``today``; ordinal 1 is a Monday (``date.toordinal``).
         today: The day to forecast.
+        weeks: How often each day of the week must have occurred in a series before it gets a level of its own (m);
+            ``WEEKS_FOR_WEEKDAYS`` if not given.
     """
     series = len(values)
     seen = np.isfinite(values)
     count = seen.sum(axis=1)
-    by_week = _knows_weekdays(seen, days)
+    by_week = _knows_weekdays(seen, days, WEEKS_FOR_WEEKDAYS if weeks is None else weeks)
     mean, error = np.full(series, np.nan), np.full(series, np.nan)
     freedom = np.zeros(series)
     for weekly in (False, True):
@@ -70,10 +74,10 @@ def forecast(values: Floats, noise: Floats, noise_today: Floats, days: Ints, tod
     return Forecast(mean, error, freedom, count)
 
 
-def _knows_weekdays(seen: npt.NDArray[np.bool_], days: Ints) -> npt.NDArray[np.bool_]:
+def _knows_weekdays(seen: npt.NDArray[np.bool_], days: Ints, weeks: Ints | int) -> npt.NDArray[np.bool_]:
     """Whether a series has every day of the week often enough."""
     counts = np.stack([seen[:, days % 7 == weekday].sum(axis=1) for weekday in range(7)])
-    enough: npt.NDArray[np.bool_] = counts.min(axis=0) >= WEEKS_FOR_WEEKDAYS
+    enough: npt.NDArray[np.bool_] = counts.min(axis=0) >= weeks
     return enough
 
 

@@ -6,7 +6,7 @@ tried again on what is there now. Whoever was killed is simply run again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import duckdb
 import pyarrow as pa
@@ -44,28 +44,15 @@ def rewrite_partition(
     Raises:
         CommitConflict: Others kept changing the partition.
     """
-    for _ in range(_ATTEMPTS):
-        files = [file for one in _of(lake, spec, values) for file in one.files]
-        if not files:
-            return False
-        staged: list[Staged] = []
-        try:
-            footers = lake.footers(files)
-            for file in files:
-                rows = change(lake.relation(spec, [Partition(file.values, (file,))]))
-                staged.append(lake.stage(spec, rows, values, made_by=footers[file.path].made_by, order=order))
-            return lake.commit(spec, staged, replace=_selecting(values), expect=[file.path for file in files])
-        except CommitConflict:
-            lake.discard(staged)
-        except duckdb.IOException:
-            lake.discard(staged)
-            if all(file.path.exists() for file in files):
-                raise
-            # else replaced, and the old file collected, since it was listed
-        except BaseException:
-            lake.discard(staged)
-            raise
-    raise CommitConflict(f"{spec.full_name} {dict(values)}: others kept changing it, {_ATTEMPTS} times; run again")
+
+    def changed(live: Sequence[Partition]) -> Iterator[Staged]:
+        files = [file for one in live for file in one.files]
+        footers = lake.footers(files)
+        for file in files:
+            rows = change(lake.relation(spec, [Partition(file.values, (file,))]))
+            yield lake.stage(spec, rows, values, made_by=footers[file.path].made_by, order=order)
+
+    return bool(_of(lake, spec, values)) and _replace(lake, spec, values, changed)
 
 
 def add_rows(
@@ -77,28 +64,44 @@ def add_rows(
         CommitConflict: Others kept changing the partition.
     """
     key = ", ".join(f'"{name}"' for name in spec.key)
+
+    def with_added(live: Sequence[Partition]) -> Iterator[Staged]:
+        kept = f"FROM ({lake.relation(spec, live)}) ANTI JOIN added_rows USING ({key})"
+        source = f"SELECT * FROM ({kept}) UNION ALL BY NAME FROM added_rows"  # noqa: S608 - quoted
+        yield lake.stage(spec, source, values, made_by=made_by)
+
+    lake.con.register("added_rows", rows)
+    try:
+        _replace(lake, spec, values, with_added)
+    finally:
+        lake.con.unregister("added_rows")
+
+
+def _replace(
+    lake: Lake,
+    spec: TableSpec,
+    values: Mapping[str, str],
+    stage: Callable[[Sequence[Partition]], Iterator[Staged]],
+) -> bool:
+    """Commits what is staged in place of what is there, again from the start where somebody else was faster."""
     for _ in range(_ATTEMPTS):
         live = _of(lake, spec, values)
         files = [file for one in live for file in one.files]
         staged: list[Staged] = []
-        lake.con.register("added_rows", rows)
         try:
-            kept = f"FROM ({lake.relation(spec, live)}) ANTI JOIN added_rows USING ({key})"
-            source = f"SELECT * FROM ({kept}) UNION ALL BY NAME FROM added_rows"  # noqa: S608 - quoted
-            staged.append(lake.stage(spec, source, values, made_by=made_by))
-            lake.commit(spec, staged, replace=_selecting(values), expect=[file.path for file in files])
-            return
+            for one in stage(live):
+                staged.append(one)  # one by one: what was staged before a failure is discarded
+            return lake.commit(spec, staged, replace=_selecting(values), expect=[file.path for file in files])
         except CommitConflict:
             lake.discard(staged)
         except duckdb.IOException:
             lake.discard(staged)
             if all(file.path.exists() for file in files):
                 raise
+            # else replaced, and the old file collected, since it was listed
         except BaseException:
             lake.discard(staged)
             raise
-        finally:
-            lake.con.unregister("added_rows")
     raise CommitConflict(f"{spec.full_name} {dict(values)}: others kept changing it, {_ATTEMPTS} times; run again")
 
 

@@ -9,7 +9,7 @@
 | governed | governance_daily | nobody inside |
 | compliance | governance_daily | nobody inside |
 | people | people_daily | recs_train |
-| catalogue | content_daily | recs_train, recs_score |
+| catalogue | content_daily | recs_train |
 | topics | content_daily | serving_publish |
 | similar | content_daily | serving_publish |
 | bundles | content_daily | serving_publish |

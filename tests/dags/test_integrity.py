@@ -35,7 +35,7 @@ RUNS_ON = {
     "content_daily": {"clean"},
     "experiments_daily": {"clean"},
     "recs_train": {"catalogue", "people"},
-    "recs_score": {"catalogue", "models"},
+    "recs_score": {"models"},
     "serving_publish": {"topics", "similar", "bundles", "pages", "experiments", "recommendations"},
 }
 EMITS = {

@@ -39,3 +39,20 @@ def test_the_last_of_what_a_job_needs_starts_it(name: str) -> None:
         assert any(needed in known_by(starter) for starter in started_by), (
             f"{name} needs {needed}, which may come after {sorted(started_by)} have started {name} in vain"
         )
+
+
+def heard_through(name: str) -> set[str]:
+    """Jobs whose changes surely start a job: directly, or by way of one that tells whatever it builds of them."""
+    found: set[str] = set()
+    for starter in starters().get(name, set()):
+        found.add(starter)
+        if job(starter).tells_unchanged:
+            found |= heard_through(starter) & needs(starter)
+    return found
+
+
+@pytest.mark.parametrize("name", STARTED)
+def test_what_a_job_reads_cannot_change_unheard(name: str) -> None:
+    """A withdrawal that changes the people of a day but not its model must reach the day's recommendations."""
+    unheard = needs(name) - heard_through(name)
+    assert not unheard, f"{name} does not hear of changes of {sorted(unheard)}"

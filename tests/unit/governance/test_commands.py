@@ -60,3 +60,15 @@ def test_retention_says_what_would_go(command: Any, filled: Platform) -> None:
     assert result.exit_code == 0
     assert {"landing", "raw.events"} <= {one["place"] for one in said["decisions"]}
     assert len(filled.rows("raw.events")) == 4
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("verify",), ("erase", "--dry-run"), ("erase",), ("hold", "place", "--by", "legal", "--reason", "case 12")],
+    ids=["verify", "dry run", "erase", "hold"],
+)
+def test_a_mistyped_domain_proves_and_promises_nothing(command: Any, arguments: tuple[str, ...]) -> None:
+    result, said = command(*arguments, "--user", ANN[1], "--domain", "Knowledge", "--json")
+    assert said is None
+    assert isinstance(result.exception, InputError)
+    assert "there is no domain 'Knowledge'; there are" in str(result.exception)

@@ -179,7 +179,7 @@ def test_a_day_built_again_heeds_what_was_withdrawn_since_and_nothing_that_was_g
     assert read(settings, "derived.people", D1) == list(first.values()), "nobody asked for the day yet"
     result = run_job(JOB, D1, settings)
     assert result.status == "done"
-    assert result.keys == (D1, D2), "the days after it follow, up to those that know already"
+    assert result.keys == (D1, D2, D3), "the days after it follow, and whoever reads them hears of it"
     for ds in (D1, D2):
         people = {row["account"]: row for row in read(settings, "derived.people", ds)}
         assert (people[K]["person"], people[B]["person"]) == (K, B)

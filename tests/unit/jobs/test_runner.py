@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -100,6 +101,14 @@ def test_a_forced_run_with_the_same_rows_is_no_news(settings: Settings) -> None:
     run_job(sales(rows), START, settings)
     forced = run_job(sales(rows), START, settings, force=True)
     assert (forced.status, forced.keys) == ("unchanged", ())
+
+
+def test_a_job_whose_consumers_read_what_it_reads_tells_of_every_day_that_it_built(settings: Settings) -> None:
+    telling = replace(sales({START: [("a", 1, START)]}), tells_unchanged=True)
+    run_job(telling, START, settings)
+    again = run_job(replace(telling, version=2), START, settings)
+    assert (again.status, again.keys) == ("unchanged", (START,))
+    assert run_job(replace(telling, version=2), START, settings).keys == ()
 
 
 def test_a_new_job_version_builds_again(settings: Settings) -> None:

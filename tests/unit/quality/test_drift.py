@@ -213,3 +213,20 @@ def test_words_name_numbers_and_limits(say: Callable[..., dict[Key, Drift]]) -> 
     assert ", expected 9," in words
     assert words.endswith("below what 50 quiet days let expect")
     assert "%" in in_words("clean.events", found[NULLS])
+
+
+@pytest.mark.parametrize("points", [0.05, -0.05])
+def test_five_points_of_a_half_empty_column_alarm_after_two_weeks(points: float) -> None:
+    key, rng, caught = Key(NULL_SHARE, "value"), np.random.default_rng(11), 0
+
+    def half(rows: int) -> Measure:
+        return Measure(key, float(rng.binomial(rows, 0.5 + rng.normal(0, 0.005))), rows)
+
+    for _ in range(40):
+        known: dict[Key, History] = {}
+        for step in range(16):
+            known = remember(FIRST + timedelta(days=step), [half(10_000)], (), known, quiet=True)
+        today = half(10_000)
+        moved = Measure(key, today.value + points * 10_000, 10_000)
+        caught += judge(FIRST + timedelta(days=16), [moved], known)[0].status == ALARM
+    assert caught >= 38

@@ -86,3 +86,12 @@ def test_weekdays_count_once_each_was_seen_twice() -> None:
         values = WEEK[past % 7 - 1][None, :]
         seen = forecast(values, np.zeros((1, number)), np.zeros(1), past, int(past[-1]) + 1)
         assert bool(seen.error[0] < 1e-6) is knows, number
+
+
+def test_a_series_may_wait_longer_for_its_weekdays() -> None:
+    past = days(20)
+    values = np.repeat(WEEK[past % 7 - 1][None, :], 2, axis=0)
+    seen = forecast(values, np.zeros((2, 20)), np.zeros(2), past, int(past[-1]) + 1, weeks=np.array([2, 4]))
+    assert seen.error[0] == pytest.approx(0, abs=1e-9)
+    assert seen.freedom.tolist() == [20 - 8, 20 - 2], "of the second the weekdays are straying"
+    assert seen.error[1] > 0.3
