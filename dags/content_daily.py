@@ -53,7 +53,7 @@ def content_daily() -> None:
 
         return run_and_emit("pages", emits=PAGES, context=get_current_context())
 
-    build_catalogue() >> find_topics() >> compare_items() >> [join_bundles(), fill_pages()]
+    build_catalogue() >> find_topics() >> compare_items() >> join_bundles() >> fill_pages()
 
 
 content_daily()

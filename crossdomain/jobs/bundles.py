@@ -66,4 +66,5 @@ JOB = Job(
     outputs=("serving.bundles",),
     run=build,
     config=_config,
+    tells_unchanged=True,
 )

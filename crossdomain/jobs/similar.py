@@ -212,4 +212,5 @@ JOB = Job(
     ),
     run=build,
     config=_config,
+    tells_unchanged=True,
 )

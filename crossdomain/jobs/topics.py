@@ -145,4 +145,5 @@ JOB = Job(
     outputs=("derived.item_tokens", "serving.topics", "serving.item_topics"),
     run=build,
     config=_config,
+    tells_unchanged=True,
 )
