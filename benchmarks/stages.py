@@ -65,7 +65,10 @@ def measure(home: Path, options: argparse.Namespace) -> dict[str, Any]:
     subprocess.run([sys.executable, "-m", "crossdomain.cli.main", "keys", "create"], env=environment, check=True)
     events = landing_rows(home, START)
     rows.append(bare_copy(home, environment, events))
-    jobs = ("ingest", "clean", "people", "catalogue", "content", "train", "score", "experiments", "publish")
+    jobs = (
+        "ingest", "clean", "people", "catalogue", "topics", "similar", "bundles", "pages", "train", "score",
+        "experiments", "publish",
+    )  # fmt: skip
     for day in (opening, START):
         for job in jobs:
             command = [sys.executable, "-m", "crossdomain.cli.main", "run", job, "--date", day.isoformat(), "--json"]

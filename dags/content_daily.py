@@ -1,20 +1,22 @@
 """### Keeps the catalogue and understands its texts.
 
 **Does** fold the day into the catalogue; tokenise what is new; topics over both domains; similarity between
-their items; bundles.
+their items; bundles; what to show on the pages.
 
-**Runs on** `clean`. **Outputs** `derived.catalogue`, `derived.item_tokens`, `serving.topics`,
-`serving.item_topics`, `serving.similar_items`, `serving.bundles`. **Emits** `catalogue`, `content`.
+**Runs on** `clean`. **Outputs** `derived.catalogue`, `derived.duplicate_items`; `derived.item_tokens`,
+`serving.topics`, `serving.item_topics`; `serving.similar_items`, `serving.similarity_thresholds`,
+`derived.neighbours`, `derived.similarity_state`; `serving.bundles`; `serving.page_recommendations`.
+**Emits** `catalogue`, `topics`, `similar`, `bundles`, `pages`.
 
-**Rerun** clear the run of that day, or `crossdomain run catalogue --date D` and `crossdomain run content
---date D`.
+**Rerun** clear the run of that day, or `crossdomain run JOB --date D` for the jobs `catalogue`, `topics`, `similar`,
+`bundles` and `pages` in this order.
 
 **Owner** content.
 """
 
 from __future__ import annotations
 
-from _common.assets import CATALOGUE, CLEAN, CONTENT
+from _common.assets import BUNDLES, CATALOGUE, CLEAN, PAGES, SIMILAR, TOPICS
 from _common.defaults import Tag, dag_options, on_day_of
 from airflow.sdk import dag, get_current_context, task
 
@@ -27,13 +29,31 @@ def content_daily() -> None:
 
         return run_and_emit("catalogue", emits=CATALOGUE, context=get_current_context())
 
-    @task(outlets=[CONTENT], trigger_rule="none_failed")
-    def understand_content() -> list[str]:
+    @task(outlets=[TOPICS], trigger_rule="none_failed")
+    def find_topics() -> list[str]:
         from _common.running import run_and_emit
 
-        return run_and_emit("content", emits=CONTENT, context=get_current_context())
+        return run_and_emit("topics", emits=TOPICS, context=get_current_context())
 
-    build_catalogue() >> understand_content()
+    @task(outlets=[SIMILAR], trigger_rule="none_failed")
+    def compare_items() -> list[str]:
+        from _common.running import run_and_emit
+
+        return run_and_emit("similar", emits=SIMILAR, context=get_current_context())
+
+    @task(outlets=[BUNDLES], trigger_rule="none_failed")
+    def join_bundles() -> list[str]:
+        from _common.running import run_and_emit
+
+        return run_and_emit("bundles", emits=BUNDLES, context=get_current_context())
+
+    @task(outlets=[PAGES], trigger_rule="none_failed")
+    def fill_pages() -> list[str]:
+        from _common.running import run_and_emit
+
+        return run_and_emit("pages", emits=PAGES, context=get_current_context())
+
+    build_catalogue() >> find_topics() >> compare_items() >> join_bundles() >> fill_pages()
 
 
 content_daily()

@@ -3,8 +3,8 @@
 **Does** build a DuckDB file of the newest partition of every serving table and flip `serving/CURRENT` to it,
 never to an older day; with `CROSSDOMAIN_PUBLISH_DSN` set, swap the tables in PostgreSQL in one transaction.
 
-**Runs on** `content`, `recommendations` or `experiments`; each run checks what is new. **Outputs**
-`serving/serving-<day>-<version>.duckdb`, `serving/CURRENT`. **Emits** `published`.
+**Runs on** `topics`, `similar`, `bundles`, `pages`, `recommendations` or `experiments`; each run checks what is new.
+**Outputs** `serving/serving-<day>-<version>.duckdb`, `serving/CURRENT`. **Emits** `published`.
 
 **Rerun** clear the run of that day, or `crossdomain run publish --date D`.
 
@@ -13,12 +13,16 @@ never to an older day; with `CROSSDOMAIN_PUBLISH_DSN` set, swap the tables in Po
 
 from __future__ import annotations
 
-from _common.assets import CONTENT, EXPERIMENTS, PUBLISHED, RECOMMENDATIONS
+from _common.assets import BUNDLES, EXPERIMENTS, PAGES, PUBLISHED, RECOMMENDATIONS, SIMILAR, TOPICS
 from _common.defaults import Tag, dag_options, on_day_of
 from airflow.sdk import dag, get_current_context, task
 
 
-@dag(schedule=on_day_of(CONTENT | EXPERIMENTS | RECOMMENDATIONS), doc_md=__doc__, **dag_options(Tag.SERVING))
+@dag(
+    schedule=on_day_of(TOPICS | SIMILAR | BUNDLES | PAGES | EXPERIMENTS | RECOMMENDATIONS),
+    doc_md=__doc__,
+    **dag_options(Tag.SERVING),
+)
 def serving_publish() -> None:
     @task(outlets=[PUBLISHED])
     def publish_serving() -> list[str]:

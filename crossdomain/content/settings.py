@@ -4,16 +4,50 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 from crossdomain.errors import InputError
 
 _PREFIX = "CROSSDOMAIN_CONTENT_"
 
 
+class _Settings:
+    """Settings that ``CROSSDOMAIN_CONTENT_*`` variables change; one class a job.
+
+    But for the seed, all names are different.
+    """
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, **given: Any) -> Self:
+        """Settings from the variables; what is neither set nor given keeps its default.
+
+        Args:
+            environ: Variables; those of the process if None.
+            given: Values that a variable overrides, such as the platform's seed.
+
+        Raises:
+            InputError: A variable does not parse or names no setting of any job.
+        """
+        env = os.environ if environ is None else environ
+        known = {field.name for kind in _ALL for field in fields(kind)}
+        mine = {field.name: type(getattr(cls, field.name)) for field in fields(cls)}  # type: ignore[arg-type]
+        for name in sorted(name for name in env if name.startswith(_PREFIX)):
+            setting = name[len(_PREFIX) :].lower()
+            if setting not in known:
+                raise InputError(f"{name} is no setting; there are {', '.join(sorted(known))}")
+            if setting not in mine:
+                continue
+            try:
+                given[setting] = mine[setting](env[name])
+            except ValueError as error:
+                raise InputError(f"{name}={env[name]!r} is not valid: {error}") from error
+        return cls(**given)
+
+
 @dataclass(frozen=True)
-class ContentSettings:
-    """How texts become tokens, topics, similarities and bundles.
+class TopicSettings(_Settings):
+    """How texts become tokens and topics.
 
     Attributes:
         engine: Tokenizer engine, one of ``crossdomain.text.tokens.ENGINES``.
@@ -32,13 +66,6 @@ class ContentSettings:
         keep_identity: Least cosine between the words of a new topic and an old one for it to keep the id.
         topic_words: Words stored with a topic.
         min_weight: Smaller topic weights of an item are not stored.
-        cosine_weight: Weight of the TF-IDF cosine in the similarity.
-        jaccard_weight: Weight of the Jaccard index of the token sets.
-        topic_weight: Weight of the topic similarity.
-        neighbours: Similar items kept for an item and a domain.
-        min_similarity: Weaker pairs are not kept.
-        theta: Least similarity of a knowledge and a beauty item that a bundle may join.
-        bundle_items: Most items of one side in a bundle.
         seed: Seed of the training.
     """
 
@@ -57,31 +84,72 @@ class ContentSettings:
     keep_identity: float = 0.3
     topic_words: int = 20
     min_weight: float = 0.01
-    cosine_weight: float = 0.5
-    jaccard_weight: float = 0.2
-    topic_weight: float = 0.3
-    neighbours: int = 20
-    min_similarity: float = 0.02
-    theta: float = 0.25
-    bundle_items: int = 5
     seed: int = 7
 
-    @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None, *, seed: int = 7) -> ContentSettings:
-        """Settings from ``CROSSDOMAIN_CONTENT_*`` variables; what is not set keeps its default.
 
-        Raises:
-            InputError: A variable does not parse or names no setting.
-        """
-        env = os.environ if environ is None else environ
-        values: dict[str, str | int | float] = {"seed": seed}
-        defaults = asdict(cls())
-        for name in sorted(name for name in env if name.startswith(_PREFIX)):
-            setting = name[len(_PREFIX) :].lower()
-            if setting not in defaults:
-                raise InputError(f"{name} is no setting; there are {', '.join(sorted(defaults))}")
-            try:
-                values[setting] = type(defaults[setting])(env[name])
-            except ValueError as error:
-                raise InputError(f"{name}={env[name]!r} is not valid: {error}") from error
-        return cls(**values)  # type: ignore[arg-type]
+@dataclass(frozen=True)
+class SimilaritySettings(_Settings):
+    """How alike two items are.
+
+    Attributes:
+        cosine_weight: Weight of the TF-IDF cosine of the words in the similarity.
+        ngram_weight: Weight of the TF-IDF cosine of the titles' character n-grams.
+        jaccard_weight: Weight of the Jaccard index of the token sets.
+        topic_weight: Weight of the topic similarity.
+        neighbours: Similar items kept for an item and a domain.
+        reserve: Further ones that are held for the days to come, as some of the neighbours go.
+        min_similarity: Weaker pairs are not kept.
+        refresh_days: Age in days at which term weights and thresholds are learned again.
+        theta_fdr: Share of pairs above the threshold that may be there by chance.
+        theta_sample: Most items of a side by which a threshold is calibrated.
+        similarity_threads: Threads of the search; without influence on the result.
+        seed: Of everything drawn.
+    """
+
+    cosine_weight: float = 0.5
+    ngram_weight: float = 0.3
+    jaccard_weight: float = 0.1
+    topic_weight: float = 0.1
+    neighbours: int = 50
+    reserve: int = 14
+    min_similarity: float = 0.02
+    refresh_days: int = 7
+    theta_fdr: float = 0.05
+    theta_sample: int = 2000
+    similarity_threads: int = 2
+    seed: int = 7
+
+
+@dataclass(frozen=True)
+class DuplicateSettings(_Settings):
+    """When two items are one product; see ``duplicates.DuplicateRules``.
+
+    Attributes:
+        same_title: Least Jaccard index of the titles' character n-grams, for one creator.
+        same_title_elsewhere: The same where the creators differ.
+        same_title_length: Characters that a title needs for another creator's to be the same product.
+        same_price_ratio: Greatest ratio of the two prices.
+        seed: Of the hash functions by which candidates are found.
+    """
+
+    same_title: float = 0.7
+    same_title_elsewhere: float = 0.9
+    same_title_length: int = 12
+    same_price_ratio: float = 2.0
+    seed: int = 7
+
+
+@dataclass(frozen=True)
+class BundleSettings(_Settings):
+    """Which items a bundle joins.
+
+    Attributes:
+        theta: Least similarity of a knowledge and a beauty item that a bundle may join.
+        bundle_items: Most items of one side in a bundle.
+    """
+
+    theta: float = 0.25
+    bundle_items: int = 5
+
+
+_ALL = (TopicSettings, SimilaritySettings, DuplicateSettings, BundleSettings)

@@ -153,15 +153,27 @@ def weights_or_none(model: TopicModel | None, terms: TermMatrix, *, iterations: 
 
 
 def topics_by_item(
-    model: TopicModel | None, terms: TermMatrix, weights: np.ndarray, *, domains: tuple[str, str]
+    rows: pa.Table, *, domains: tuple[str, str]
 ) -> tuple[dict[str, dict[int, float]], dict[str, dict[int, float]]]:
-    """For each domain the topic weights by item id; items without topics are left out."""
+    """For each domain the topic weights by item id, from rows as :func:`item_topics_table` gives them."""
     sides: tuple[dict[str, dict[int, float]], dict[str, dict[int, float]]] = ({}, {})
-    for item, topic in zip(*np.nonzero(weights), strict=True):
-        side = sides[domains.index(terms.domains[item])]
-        ids = model.ids if model else ()
-        side.setdefault(str(terms.item_ids[item]), {})[ids[topic]] = float(weights[item, topic])
+    columns = (rows[name].to_pylist() for name in ("domain", "item_id", "topic", "weight"))
+    for domain, item, topic, weight in zip(*columns, strict=True):
+        sides[domains.index(domain)].setdefault(item, {})[topic] = weight
     return sides
+
+
+def topic_weights(rows: pa.Table, terms: TermMatrix) -> np.ndarray:
+    """The weights that :func:`item_topics_table` made rows of, (items of ``terms``, topics by id).
+
+    Topics that no item has are left out; an item without rows has zeros only.
+    """
+    ids, topic = np.unique(rows["topic"].to_numpy(), return_inverse=True)
+    place = {key: row for row, key in enumerate(zip(terms.domains, terms.item_ids, strict=True))}
+    keys = zip(rows["domain"].to_pylist(), rows["item_id"].to_pylist(), strict=True)
+    weights = np.zeros((len(place), len(ids)))
+    weights[[place[key] for key in keys], topic] = rows["weight"].to_numpy()
+    return weights
 
 
 def item_topics_table(model: TopicModel | None, terms: TermMatrix, weights: np.ndarray) -> pa.Table:

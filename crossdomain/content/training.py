@@ -15,7 +15,7 @@ from scipy import sparse
 
 from crossdomain.content.clusters import spherical_kmeans
 from crossdomain.content.documents import TermMatrix, tfidf
-from crossdomain.content.settings import ContentSettings
+from crossdomain.content.settings import TopicSettings
 from crossdomain.content.topics import TopicModel
 from crossdomain.text.tokens import is_measure
 
@@ -24,7 +24,7 @@ _BACKGROUND = 0.2
 """Share of all items' words in each topic at the start, so that no word is shut out of a topic."""
 
 
-def train_topics(terms: TermMatrix, settings: ContentSettings) -> TopicModel | None:
+def train_topics(terms: TermMatrix, settings: TopicSettings) -> TopicModel | None:
     """Topics of all items of both domains.
 
     Args:
@@ -113,7 +113,7 @@ def _start(counts: sparse.csr_matrix, topics: int, *, seed: int) -> np.ndarray:
     return start
 
 
-def _training_terms(terms: TermMatrix, settings: ContentSettings) -> tuple[np.ndarray, sparse.csr_matrix]:
+def _training_terms(terms: TermMatrix, settings: TopicSettings) -> tuple[np.ndarray, sparse.csr_matrix]:
     """Words that can tell topics apart, and their counts: not too rare, not too common, no measures."""
     items = np.bincount(terms.counts.indices, minlength=len(terms.vocabulary))
     fits = items >= settings.min_items

@@ -50,11 +50,12 @@ def _champions(ctx: JobContext) -> dict[str, Served]:
 
 JOB = Job(
     name="score",
-    version=2,
+    version=3,
     inputs=(
         event_window(),
         Input(table="derived.people"),
         Input(table="derived.catalogue"),
+        Input(table="derived.duplicate_items"),
         Input(table="serving.champions"),
     ),
     outputs=("serving.recommendations", "serving.popular_items"),

@@ -202,11 +202,12 @@ def _table(rows: Sequence[Any], kind: type[Any]) -> pa.Table:
 
 JOB = Job(
     name="train",
-    version=1,
+    version=2,
     inputs=(
         event_window(),
         Input(table="derived.people"),
         Input(table="derived.catalogue"),
+        Input(table="derived.duplicate_items"),
         Input(table="derived.retraining", days=None, optional=True),
     ),
     outputs=("serving.model_metrics", "serving.champions"),

@@ -26,7 +26,18 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-CATALOGUE_SQL = "SELECT domain, item_id, status FROM derived.catalogue ORDER BY domain, item_id"
+_PRODUCTS = """
+  SELECT domain, item_id, first_value(item_id) OVER (
+    PARTITION BY domain, group_id ORDER BY status = 'off', item_id
+  ) AS product
+  FROM derived.duplicate_items JOIN derived.catalogue USING (domain, item_id)
+"""
+"""SQL of the items that are one product with others of their domain, and the item that stands for them."""
+CATALOGUE_SQL = f"""
+SELECT domain, item_id, status FROM derived.catalogue LEFT JOIN ({_PRODUCTS}) USING (domain, item_id)
+WHERE coalesce(product = item_id, true) ORDER BY domain, item_id
+"""  # noqa: S608 - our own text
+"""SQL of the items that may be recommended, one of each product: domain, item_id, status."""
 _SEPARATOR = "\x1f"
 
 
@@ -53,7 +64,8 @@ def pairs_sql(settings: RecommendSettings) -> str:
     partition holds all history. Columns: account, domain, item_id, weight (decayed sum; DECIMAL, so that the
     sum does not depend on the order of the rows), last_age (days since the last positive event, null without
     one), owned (bought and not given back since), rejected. A rejection takes back evidence of the same
-    instant or before; only accounts in ``derived.people`` count.
+    instant or before; only accounts in ``derived.people`` count. Items that are one product
+    (``derived.duplicate_items``) count as one: what somebody has under another id is not new to them.
     """
     weights = " ".join(f"WHEN '{name}' THEN {weight!r}" for name, weight in sorted(EVENT_WEIGHTS.items()))
     lowest = RATING_WEIGHTS[-1][1]
@@ -69,7 +81,10 @@ WITH signals AS (
     END::DOUBLE AS strength,
     event_type IN ({rejections}) OR coalesce(event_type = 'rating' AND value < {RATING_WEIGHTS[-1][0]!r}, false)
       AS rejects
-  FROM (SELECT *, CAST(timezone($tz, ts) AS DATE) AS day FROM clean.events)
+  FROM (
+    SELECT e.* REPLACE (coalesce(product, item_id) AS item_id), CAST(timezone($tz, ts) AS DATE) AS day
+    FROM clean.events e LEFT JOIN ({_PRODUCTS}) USING (domain, item_id)
+  )
   WHERE day BETWEEN $first AND $last AND item_id IS NOT NULL
     AND account IN (SELECT account FROM derived.people)
 ),

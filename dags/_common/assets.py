@@ -10,7 +10,10 @@
 | compliance | governance_daily | nobody inside |
 | people | people_daily | recs_train |
 | catalogue | content_daily | recs_train |
-| content | content_daily | serving_publish |
+| topics | content_daily | serving_publish |
+| similar | content_daily | serving_publish |
+| bundles | content_daily | serving_publish |
+| pages | content_daily | serving_publish |
 | models | recs_train | recs_score |
 | recommendations | recs_score | serving_publish |
 | experiments | experiments_daily | serving_publish |
@@ -29,7 +32,10 @@ GOVERNED = Asset(name="governed", uri="crossdomain://lake/derived/erasures_done"
 COMPLIANCE = Asset(name="compliance", uri="crossdomain://lake/serving/compliance")
 PEOPLE = Asset(name="people", uri="crossdomain://lake/derived/people")
 CATALOGUE = Asset(name="catalogue", uri="crossdomain://lake/derived/catalogue")
-CONTENT = Asset(name="content", uri="crossdomain://lake/serving/content")
+TOPICS = Asset(name="topics", uri="crossdomain://lake/serving/topics")
+SIMILAR = Asset(name="similar", uri="crossdomain://lake/serving/similar_items")
+BUNDLES = Asset(name="bundles", uri="crossdomain://lake/serving/bundles")
+PAGES = Asset(name="pages", uri="crossdomain://lake/serving/page_recommendations")
 MODELS = Asset(name="models", uri="crossdomain://lake/serving/champions")
 RECOMMENDATIONS = Asset(name="recommendations", uri="crossdomain://lake/serving/recommendations")
 EXPERIMENTS = Asset(name="experiments", uri="crossdomain://lake/serving/experiment_metrics")

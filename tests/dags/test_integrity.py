@@ -36,7 +36,7 @@ RUNS_ON = {
     "experiments_daily": {"clean"},
     "recs_train": {"catalogue", "people"},
     "recs_score": {"models"},
-    "serving_publish": {"content", "experiments", "recommendations"},
+    "serving_publish": {"topics", "similar", "bundles", "pages", "experiments", "recommendations"},
 }
 EMITS = {
     "ingest_daily": {"raw"},
@@ -45,7 +45,7 @@ EMITS = {
     "governance_daily": {"vault", "governed", "compliance"},
     "gate_override": {"clean"},
     "people_daily": {"people"},
-    "content_daily": {"catalogue", "content"},
+    "content_daily": {"catalogue", "topics", "similar", "bundles", "pages"},
     "experiments_daily": {"experiments"},
     "recs_train": {"models"},
     "recs_score": {"recommendations"},

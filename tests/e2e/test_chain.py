@@ -187,7 +187,14 @@ def test_serving_is_published_and_never_moves_back(world: World, built: Settings
     assert current(Home(built.home)) == newest
     with open_current(Home(built.home)) as con:
         tables = {name for (name,) in con.execute("SELECT table_name FROM information_schema.tables").fetchall()}
-        assert {"recommendations", "bundles", "similar_items", "experiment_metrics", "champions"} <= tables
+        assert {
+            "recommendations",
+            "bundles",
+            "similar_items",
+            "page_recommendations",
+            "experiment_metrics",
+            "champions",
+        } <= tables
 
 
 def test_recommendations_keep_their_promises(world: World, built: Settings) -> None:

@@ -11,8 +11,9 @@ from scipy.optimize import linear_sum_assignment
 
 from crossdomain.content.bundles import cross_pairs, find_bundles
 from crossdomain.content.documents import TEXT_COLUMNS, TOKEN_SCHEMA, TermMatrix, term_matrix, tokenise
-from crossdomain.content.settings import ContentSettings
-from crossdomain.content.similarity import similar_items
+from crossdomain.content.features import features, gram_matrix, learn_weights
+from crossdomain.content.settings import BundleSettings, SimilaritySettings, TopicSettings
+from crossdomain.content.similarity import Search, blend_weights, find_pool, similar_items
 from crossdomain.content.topics import item_topics
 from crossdomain.content.training import train_topics
 from crossdomain.demo.catalogue import build_catalogues
@@ -21,7 +22,7 @@ from crossdomain.demo.topics import shared_topics, topics_of
 from crossdomain.settings import Settings
 from crossdomain.text.tokens import make_tokenizer, read_stop_words, read_user_words
 
-SETTINGS = ContentSettings()
+BUNDLES = BundleSettings()
 DOMAINS = Settings().domains
 
 
@@ -50,8 +51,27 @@ def matched(weights: np.ndarray, truth: np.ndarray) -> float:
     return float(table[linear_sum_assignment(-table)].sum() / len(truth))
 
 
+def similar_to(terms: TermMatrix, weights: np.ndarray) -> pa.Table:
+    """Similar items by words and topics under the default settings."""
+    choices = SimilaritySettings()
+    grams = gram_matrix([None] * len(terms.item_ids))
+    data = features(terms, grams, weights, learn_weights(terms, grams))
+    blend = blend_weights(
+        cosine=choices.cosine_weight + choices.ngram_weight, jaccard=choices.jaccard_weight, topic=choices.topic_weight
+    )
+    pool = find_pool(
+        data,
+        domains=DOMAINS,
+        prints=data.item_ids,
+        candidate=np.ones(len(data), dtype=bool),
+        search=Search(weights=blend, neighbours=choices.neighbours),
+        version="v",
+    )
+    return similar_items(pool, data.item_ids, neighbours=choices.neighbours)
+
+
 def found_topics(terms: TermMatrix) -> np.ndarray:
-    model = train_topics(terms, SETTINGS)
+    model = train_topics(terms, TopicSettings())
     assert model is not None
     return item_topics(model, terms)
 
@@ -61,11 +81,10 @@ def test_planted_topics_and_bundles_are_found() -> None:
     weights = found_topics(terms)
     assert matched(weights, truth) >= 0.8
 
-    on_sale = np.ones(len(truth), dtype=bool)
-    similar = similar_items(terms, weights, on_sale=on_sale, domains=DOMAINS, settings=SETTINGS)
+    similar = similar_to(terms, weights)
     sides = [set(terms.item_ids[terms.rows_of(domain)]) for domain in DOMAINS]
     pairs = cross_pairs(similar, domains=DOMAINS, on_sale=(sides[0], sides[1]))
-    bundles = find_bundles(pairs, theta=SETTINGS.theta, most=SETTINGS.bundle_items)
+    bundles = find_bundles(pairs, theta=BUNDLES.theta, most=BUNDLES.bundle_items)
     topic = dict(zip(zip(terms.domains, terms.item_ids, strict=True), truth, strict=True))
     members = [
         {(domain, item) for domain, side in zip(DOMAINS, (b.first, b.second), strict=True) for item in side}

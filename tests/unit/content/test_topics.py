@@ -12,11 +12,19 @@ from gensim.models.coherencemodel import CoherenceModel
 from scipy.optimize import linear_sum_assignment
 
 from crossdomain.content.documents import TermMatrix, term_matrix
-from crossdomain.content.settings import ContentSettings
-from crossdomain.content.topics import TopicModel, item_topics, keep_topic_ids, new_share
+from crossdomain.content.settings import TopicSettings
+from crossdomain.content.topics import (
+    TopicModel,
+    item_topics,
+    item_topics_table,
+    keep_topic_ids,
+    new_share,
+    topic_weights,
+    topics_by_item,
+)
 from crossdomain.content.training import train_topics
 
-SETTINGS = ContentSettings(topics=10)
+SETTINGS = TopicSettings(topics=10)
 
 
 def matched(weights: np.ndarray, truth: list[int]) -> float:
@@ -27,7 +35,7 @@ def matched(weights: np.ndarray, truth: list[int]) -> float:
     return float(table[pairs].sum() / len(truth))
 
 
-def trained(items, settings: ContentSettings = SETTINGS) -> tuple[TopicModel, TermMatrix]:  # type: ignore[no-untyped-def]
+def trained(items, settings: TopicSettings = SETTINGS) -> tuple[TopicModel, TermMatrix]:  # type: ignore[no-untyped-def]
     terms = term_matrix(items)
     model = train_topics(terms, settings)
     assert model is not None
@@ -139,3 +147,14 @@ def test_an_item_without_known_words_has_no_topics(planted, terms_of) -> None:  
 def test_new_share() -> None:
     assert new_share({"a", "b"}, ["a", "b", "c", "d"]) == 0.5
     assert new_share({"a"}, []) == 0
+
+
+def test_rows_hold_all_that_the_weights_said(planted) -> None:  # type: ignore[no-untyped-def]
+    model, terms = trained(planted(200)[0])
+    weights = item_topics(model, terms)
+    weights[:, 3] = 0.0
+    rows = item_topics_table(model, terms, weights)
+    shuffled = rows.take(np.random.default_rng(0).permutation(len(rows)))
+    assert (topic_weights(shuffled, terms) == np.delete(weights, 3, axis=1)).all()
+    first, second = topics_by_item(rows, domains=("knowledge", "beauty"))
+    assert sum(map(len, (*first.values(), *second.values()))) == np.count_nonzero(weights)

@@ -79,6 +79,7 @@ def lay(settings: Settings, first: dict[str, list[dict[str, Any]]], said: list[d
             put(settings, table, day, rows.get(table, []))
         items = [{"domain": side, "item_id": f"{side[0]}{n}"} for side in ("knowledge", "beauty") for n in range(8)]
         known = {"status": "on", "content_hash": "-", "first_ds": D1, "changed_ds": D1, "as_of": D1}
+        put(settings, "derived.duplicate_items", day, [])
         put(settings, "derived.catalogue", day, [{**item, **known} for item in items])
 
 

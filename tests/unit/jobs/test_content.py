@@ -1,4 +1,4 @@
-"""Jobs ``catalogue`` and ``content`` through the runner, on small worlds of their own."""
+"""Jobs ``catalogue``, ``topics``, ``similar`` and ``bundles`` through the runner, on small worlds of their own."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from crossdomain.jobs.bundles import JOB as BUNDLES
 from crossdomain.jobs.catalogue import JOB as CATALOGUE
-from crossdomain.jobs.content import JOB as CONTENT
 from crossdomain.jobs.model import Job, JobContext
+from crossdomain.jobs.pages import JOB as PAGES
 from crossdomain.jobs.runner import open_lake, run_job
+from crossdomain.jobs.similar import JOB as SIMILAR
+from crossdomain.jobs.topics import JOB as TOPICS
 from crossdomain.settings import Settings
 from crossdomain.tables import registry
 
@@ -197,7 +200,7 @@ def test_white_space_does_not_change_the_content_hash(settings: Settings) -> Non
     assert len(hashes) == 1
 
 
-def test_content_reads_only_what_changed_and_keeps_the_model(settings: Settings) -> None:
+def test_topics_read_only_what_changed_and_keep_the_model(settings: Settings) -> None:
     items = themed()
     changed = [
         replace(items[0], text="面霜，保湿，精华，屏障"),
@@ -209,7 +212,7 @@ def test_content_reads_only_what_changed_and_keeps_the_model(settings: Settings)
     for day in days:
         run_job(clean(days), day, settings)
         run_job(CATALOGUE, day, settings)
-        notes.append(run_job(CONTENT, day, settings).notes)
+        notes.append(run_job(TOPICS, day, settings).notes)
     assert [note["tokenised"] for note in notes] == [60, 2]
     assert [note["topics_trained"] for note in notes] == [True, False]
     first, second = (rows(settings, "serving.topics", day) for day in days)
@@ -219,9 +222,9 @@ def test_content_reads_only_what_changed_and_keeps_the_model(settings: Settings)
     assert {row["item_id"] for row in rows(settings, "serving.item_topics", DAYS[1])} >= {"new"}
 
 
-def test_content_trains_again_when_much_is_new(settings: Settings) -> None:
+def test_topics_are_trained_again_when_much_is_new(settings: Settings) -> None:
     days = {DAYS[0]: themed(), DAYS[1]: themed() + [replace(i, item_id="x" + i.item_id) for i in themed(seed=2)]}
-    run_days(settings, days, CATALOGUE, CONTENT)
+    run_days(settings, days, CATALOGUE, TOPICS)
     before, after = (rows(settings, "serving.topics", day) for day in days)
     assert before[0]["model_version"] != after[0]["model_version"]
     assert {t["trained_ds"] for t in after} == {DAYS[1]}
@@ -233,7 +236,7 @@ def test_bundles_join_both_sides_around_the_shared_themes(settings: Settings) ->
     items = themed()
     off = {item.item_id for item in items[:6]}
     days = {DAYS[0]: [replace(item, status="off") if item.item_id in off else item for item in items]}
-    run_days(settings, days, CATALOGUE, CONTENT)
+    run_days(settings, days, CATALOGUE, TOPICS, SIMILAR, BUNDLES)
     bundles = rows(settings, "serving.bundles", DAYS[0])
     assert bundles
     members = [item for row in bundles for item in row["knowledge_items"] + row["beauty_items"]]
@@ -247,29 +250,75 @@ def test_bundles_join_both_sides_around_the_shared_themes(settings: Settings) ->
     assert off <= {row["item_id"] for row in similar}
 
 
+def test_a_day_compares_what_changed_and_leaves_the_rest(settings: Settings) -> None:
+    items = themed(150)
+    changed = [
+        replace(items[0], text="面霜，保湿，精华，屏障"),
+        *items[2:],
+        Item("beauty", "new", "修护面霜", "保湿，精华"),
+    ]
+    days = {DAYS[0]: items, DAYS[1]: changed}
+    notes = []
+    for day in days:
+        run_days(settings, {day: days[day]}, CATALOGUE, TOPICS)
+        notes.append(run_job(SIMILAR, day, settings).notes)
+    assert [note["learned"] for note in notes] == [True, False]
+    assert notes[0]["compared_with_all"] == 2 * len(items)
+    assert notes[1]["compared_with_all"] < len(items)
+    first, second = (rows(settings, "serving.similarity_thresholds", day) for day in days)
+    assert first == second
+    assert len(first) == 4
+    served = rows(settings, "serving.similar_items", DAYS[1])
+    assert run_job(SIMILAR, DAYS[1], settings, force=True).status == "unchanged"
+    ranks: dict[tuple[str, str, str], list[int]] = {}
+    for row in served:
+        ranks.setdefault((row["domain"], row["item_id"], row["other_domain"]), []).append(row["rank"])
+    assert all(rank == list(range(1, len(rank) + 1)) for rank in ranks.values())
+
+
+def test_twins_are_one_product_everywhere(settings: Settings) -> None:
+    title = "雅姿烟酰胺亮肤精华液补水保湿修护"
+    twins = [Item("beauty", name, title, "精华，保湿，修护") for name in ("skin900", "skin901")]
+    other_size = Item("beauty", "skin902", title + "50ml", "精华，保湿，修护")
+    days = {DAYS[0]: [*themed(), *twins, other_size]}
+    run_days(settings, days, CATALOGUE, TOPICS, SIMILAR, PAGES)
+    found = rows(settings, "derived.duplicate_items", DAYS[0])
+    groups = {row["item_id"]: row["canonical_item_id"] for row in found}
+    assert (groups["skin900"], groups["skin901"]) == ("skin900", "skin900")
+    assert groups.get("skin902") is None
+    similar = rows(settings, "serving.similar_items", DAYS[0])
+    pages = rows(settings, "serving.page_recommendations", DAYS[0])
+    for table in (similar, pages):
+        assert "skin901" not in {row["other_item_id"] for row in table}
+        assert "skin900" not in {row["other_item_id"] for row in table if row["item_id"] == "skin901"}
+        assert {row["item_id"] for row in table} >= {"skin900", "skin901"}
+        assert {row["other_item_id"] for row in table if row["item_id"] == "skin902"} >= {"skin900"}
+    assert pages[0].keys() >= {"score", "reason"}
+
+
 def test_same_rows_in_another_order_give_the_same_bytes(settings: Settings, tmp_path: Path) -> None:
     days = {DAYS[0]: themed(), DAYS[1]: [*themed(), Item("beauty", "new", "修护面霜", "保湿，精华")]}
     checksums = []
     for run in range(2):
         here = replace(settings, home=tmp_path / f"home{run}")
-        run_days(here, days, CATALOGUE, CONTENT, shuffle=run)
+        run_days(here, days, CATALOGUE, TOPICS, SIMILAR, BUNDLES, PAGES, shuffle=run)
         with open_lake(here) as lake:
             tables = registry(here.include)
             checksums.append(
                 {
                     (name, partition.ds): partition.checksum
-                    for job in (CATALOGUE, CONTENT)
+                    for job in (CATALOGUE, TOPICS, SIMILAR, BUNDLES, PAGES)
                     for name in job.outputs
                     for partition in lake.partitions(tables.get(name))
                 }
             )
     assert checksums[0] == checksums[1]
-    assert len(checksums[0]) == 12
+    assert len(checksums[0]) == 22
 
 
 def test_items_without_text_and_empty_days_give_empty_tables(settings: Settings) -> None:
     days = {DAYS[0]: [], DAYS[1]: [Item("beauty", "a", ""), Item("knowledge", "b", "")]}
-    run_days(settings, days, CATALOGUE, CONTENT)
+    run_days(settings, days, CATALOGUE, TOPICS, SIMILAR, BUNDLES, PAGES)
     assert len(rows(settings, "derived.item_tokens", DAYS[1])) == 2
-    for table in ("topics", "item_topics", "similar_items", "bundles"):
+    for table in ("topics", "item_topics", "similar_items", "bundles", "page_recommendations"):
         assert rows(settings, f"serving.{table}", DAYS[1]) == []

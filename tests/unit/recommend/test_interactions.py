@@ -125,3 +125,22 @@ def test_nobody_and_nothing():
     pairs, people, items = read(connect([], []), PLAIN)
     assert (len(pairs), len(people.person), len(items)) == (0, 0, 0)
     assert taste(pairs, people, items, PLAIN).shape == (0, 0)
+
+
+def test_ids_of_one_product_count_as_one_item():
+    events = [("a", "knowledge", "k2", "purchase", 3), ("a", "knowledge", "k1", "view", 1)]
+    catalogue = [("knowledge", "k1", "off"), ("knowledge", "k2", "on"), ("knowledge", "k3", "on")]
+    twins = [("knowledge", "k1", "g"), ("knowledge", "k2", "g")]
+    pairs, people, items = read(connect(events, ONE, catalogue, twins), PLAIN)
+    # The one on sale stands for both: it is owned, and a view of the other is no news.
+    assert items.item_id.to_pylist() == ["k2", "k3"]
+    assert (len(pairs), pairs.owned.tolist()) == (1, [True])
+    assert cells(not_wanted(pairs, people, items), items) == {(0, "k2"): 1}
+
+
+def test_a_product_of_both_domains_keeps_an_item_in_each():
+    events = [("a", "knowledge", "k1", "view", 1)]
+    catalogue = [("beauty", "b1", "on"), ("knowledge", "k1", "on")]
+    twins = [("beauty", "b1", "g"), ("knowledge", "k1", "g")]
+    _, _, items = read(connect(events, ONE, catalogue, twins), PLAIN)
+    assert items.item_id.to_pylist() == ["k1", "b1"]

@@ -48,8 +48,12 @@ def connect(
     events: Iterable[Event],
     people: Sequence[tuple[str, str, str, bool, bool]],
     catalogue: Sequence[tuple[str, str, str]] = (),
+    duplicates: Sequence[tuple[str, str, str]] = (),
 ) -> duckdb.DuckDBPyConnection:
-    """Views of a job: events, people (account, domain, person, personalisation, cross_domain), catalogue."""
+    """Views of a job: events, people (account, domain, person, personalisation, cross_domain), catalogue, duplicates.
+
+    Duplicates are (domain, item_id, group_id).
+    """
     con = duckdb.connect(config={"threads": 2})
     con.execute("SET TimeZone = 'UTC'")
     for schema in ("clean", "derived", "serving", "previous"):
@@ -72,6 +76,7 @@ def connect(
         [(key(account), domain, key(person), personal, cross) for account, domain, person, personal, cross in people],
     )
     _fill(con, "derived.catalogue", "domain VARCHAR, item_id VARCHAR, status VARCHAR", list(catalogue))
+    _fill(con, "derived.duplicate_items", "domain VARCHAR, item_id VARCHAR, group_id VARCHAR", list(duplicates))
     con.execute("CREATE TABLE derived.retraining (model_version VARCHAR, due_ds DATE)")
     con.execute("CREATE TABLE previous.champions (target_domain VARCHAR, model VARCHAR, model_version VARCHAR)")
     return con

@@ -1,20 +1,18 @@
-"""Job ``content``: tokens, topics, similar items and bundles of the day's catalogue."""
+"""Job ``topics``: tokens and topics of the day's catalogue."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crossdomain.content.settings import ContentSettings
+from crossdomain.content.settings import TopicSettings
 from crossdomain.jobs.model import Input, Job, JobContext
 from crossdomain.settings import Settings
-from crossdomain.text.tokens import make_tokenizer, read_stop_words, read_user_words, tokenizer_version
+from crossdomain.text.tokens import Tokenizer, make_tokenizer, read_stop_words, read_user_words, tokenizer_version
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
 
     from crossdomain.content.documents import TermMatrix
@@ -27,7 +25,7 @@ _TRAINING = (
     "max_share", "max_words", "seed",
 )  # fmt: skip
 _CATALOGUE = """
-    SELECT domain, item_id, title, description, text, tags, creator, price, status = 'on' AS on_sale, content_hash
+    SELECT domain, item_id, title, description, text, tags, content_hash
     FROM derived.catalogue
     ORDER BY domain, item_id
 """
@@ -45,13 +43,13 @@ class _TopicState:
 
 
 def build(ctx: JobContext) -> None:
-    """Reads the catalogue of the day and writes what its items are about."""
-    from crossdomain.content import documents, similarity, topics
+    """Reads the catalogue of the day and writes its items' words and topics."""
+    from crossdomain.content import documents, topics
 
-    choices = ContentSettings.from_env(seed=ctx.settings.seed)
+    choices = TopicSettings.from_env(seed=ctx.settings.seed)
     catalogue = ctx.con.sql(_CATALOGUE).to_arrow_table()
     known = ctx.con.sql("FROM previous.item_tokens").to_arrow_table().select(documents.TOKEN_SCHEMA.names)
-    tokenizer = make_tokenizer(**_word_lists(ctx.settings, choices))
+    tokenizer = tokenizer_of(ctx.settings, choices)
     tokenised = documents.tokenise(catalogue, known, tokenizer)
     ctx.write("derived.item_tokens", tokenised.items)
 
@@ -71,16 +69,6 @@ def build(ctx: JobContext) -> None:
             version=state.version,
         ),
     )
-    similar = similarity.similar_items(
-        terms,
-        weights,
-        on_sale=catalogue["on_sale"].to_numpy(),
-        domains=ctx.settings.domains,
-        settings=choices,
-    )
-    ctx.write("serving.similar_items", similar)
-    found = _bundles(ctx, choices, catalogue, tokenised.items, similar, terms, weights, state.model)
-    ctx.write("serving.bundles", found)
     ctx.note(
         items=len(catalogue),
         tokenised=tokenised.read,
@@ -88,13 +76,11 @@ def build(ctx: JobContext) -> None:
         topics_trained=state.trained_now,
         new_share=round(state.new_share, 4),
         npmi=round(float(state.model.coherence.mean()), 4) if state.model else None,
-        similar_pairs=len(similar),
-        bundles=len(found),
     )
 
 
 def _topic_model(
-    ctx: JobContext, choices: ContentSettings, terms: TermMatrix, items: pa.Table, tokenizer: str
+    ctx: JobContext, choices: TopicSettings, terms: TermMatrix, items: pa.Table, tokenizer: str
 ) -> _TopicState:
     """The model of the day before while it fits the catalogue, else a new one that keeps the topics' ids."""
     from crossdomain.content import topics, training
@@ -129,34 +115,13 @@ def _topic_model(
     return _TopicState(model, ctx.models.save(_MODEL, files, facts), ctx.ds, trained_now=True, new_share=share)
 
 
-def _bundles(
-    ctx: JobContext,
-    choices: ContentSettings,
-    catalogue: pa.Table,
-    items: pa.Table,
-    similar: pa.Table,
-    terms: TermMatrix,
-    weights: np.ndarray,
-    model: TopicModel | None,
-) -> pa.Table:
-    from crossdomain.content import bundles, documents, topics
-
-    first, second = ctx.settings.domains
-    facts = documents.item_facts(catalogue, items, domains=(first, second))
-    sold = tuple({item for item, fact in side.items() if fact["on_sale"]} for side in facts)
-    pairs = bundles.cross_pairs(similar, domains=(first, second), on_sale=(sold[0], sold[1]))
-    found = bundles.find_bundles(pairs, theta=choices.theta, most=choices.bundle_items)
-    return bundles.describe_bundles(
-        found,
-        items=facts,
-        topics=topics.topics_by_item(model, terms, weights, domains=(first, second)),
-        words=dict(zip(model.ids, model.words(choices.topic_words), strict=True)) if model else {},
-        wording=bundles.read_wording(_text_folder(ctx.settings) / "bundles.yaml"),
-    )
+def tokenizer_of(settings: Settings, choices: TopicSettings) -> Tokenizer:
+    """The tokenizer with the deployment's word lists."""
+    return make_tokenizer(**_word_lists(settings, choices))
 
 
-def _word_lists(settings: Settings, choices: ContentSettings) -> dict[str, Any]:
-    folder = _text_folder(settings)
+def _word_lists(settings: Settings, choices: TopicSettings) -> dict[str, Any]:
+    folder = settings.include / "text"
     return {
         "engine": choices.engine,
         "user_words": read_user_words(folder / "user_dictionary.txt"),
@@ -164,31 +129,21 @@ def _word_lists(settings: Settings, choices: ContentSettings) -> dict[str, Any]:
     }
 
 
-def _text_folder(settings: Settings) -> Path:
-    return settings.include / "text"
-
-
 def _config(settings: Settings) -> Mapping[str, Any]:
-    choices = ContentSettings.from_env(seed=settings.seed)
+    choices = TopicSettings.from_env(seed=settings.seed)
     return {
         "choices": asdict(choices),
         "domains": settings.domains,
         "tokenizer": tokenizer_version(**_word_lists(settings, choices)),
-        "wording": (_text_folder(settings) / "bundles.yaml").read_text(encoding="utf-8"),
     }
 
 
 JOB = Job(
-    name="content",
+    name="topics",
     version=1,
     inputs=(Input(table="derived.catalogue"),),
-    outputs=(
-        "derived.item_tokens",
-        "serving.topics",
-        "serving.item_topics",
-        "serving.similar_items",
-        "serving.bundles",
-    ),
+    outputs=("derived.item_tokens", "serving.topics", "serving.item_topics"),
     run=build,
     config=_config,
+    tells_unchanged=True,
 )
