@@ -39,7 +39,7 @@ def agreement(
     """Bundles beside planted groups.
 
     Two items of different domains belong together if they were planted in the same group. A group of a and b items
-    holds a·b such pairs, but bundles of at most m items a side with each item in at most u of them can hold no more than
+    holds a·b such pairs, but bundles of at most m items a side with each item in at most u of them hold no more than
     min(a·min(b, m·u), b·min(a, m·u)) of these; recall is counted against that.
 
     Args:

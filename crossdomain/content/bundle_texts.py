@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import yaml
 
-from crossdomain.content.bundles import Bundle, shared_words
+from crossdomain.content.bundles import Bundle, shared_words, tokens_of
 from crossdomain.errors import InputError
 from crossdomain.text.advertising import ForbiddenWords
 from crossdomain.text.normalise import normalise
@@ -82,8 +82,8 @@ class Described(NamedTuple):
 
     Attributes:
         bundles: ``BUNDLE_SCHEMA``.
-        left_out: Ids of bundles of which nothing may be said: no shared word is left, or the finished text still holds a
-            forbidden word.
+        left_out: Ids of bundles of which nothing may be said: no shared word is left, or the finished text still holds
+            a forbidden one.
     """
 
     bundles: pa.Table
@@ -144,10 +144,10 @@ def describe_bundles(
         that the items do not say. Prices are null where an item has none. Lecturers and brands are the creators of the
         first and the second domain's items as the catalogue has them, in the order of the members.
     """
-    tokens = tuple({item: fact["tokens"] for item, fact in side.items()} for side in items)
+    tokens = tokens_of(items)
     rows, left_out = [], []
     for bundle in bundles:
-        shared = shared_words(bundle, (tokens[0], tokens[1]), words)
+        shared = shared_words(bundle, tokens, words)
         row = _row(bundle, items, [word for word in shared if forbidden.allow(word)], wording, forbidden)
         if row["shared_words"] and all(forbidden.allow(row[name]) for name in ("title", "blurb", "reason")):
             rows.append(row)
@@ -217,9 +217,7 @@ def _row(
     }
 
 
-def _strongest_title(
-    bundle: Bundle, side: int, items: Items, wording: Wording, forbidden: ForbiddenWords
-) -> str:
+def _strongest_title(bundle: Bundle, side: int, items: Items, wording: Wording, forbidden: ForbiddenWords) -> str:
     item = items[side][bundle.strongest[side]]
     return shown_title(item["title"], item["tokens"], forbidden, unnamed=wording.unnamed[side])
 
@@ -247,7 +245,7 @@ def _fill(template: str, fields: Mapping[str, str]) -> str:
 
 
 def _shortened(title: str) -> Iterator[str]:
-    """The title if it is short enough, else its beginnings: up to the end of a part, the longest first, then cut hard."""
+    """The title if it is short, else its beginnings: up to the end of a part, the longest first, then cut hard."""
     if len(title) <= _TITLE:
         yield title
         return

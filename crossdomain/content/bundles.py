@@ -11,14 +11,17 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 Pair = tuple[str, str]
 """An item of the first domain and one of the second."""
-Sides = tuple[Mapping[str, Mapping[int, float]], Mapping[str, Mapping[int, float]]]
+Topics = tuple[Mapping[str, Mapping[int, float]], Mapping[str, Mapping[int, float]]]
 """For each domain the topic weights of its items by id."""
+Tokens = tuple[Mapping[str, Collection[str]], Mapping[str, Collection[str]]]
+"""For each domain the words of its items by id."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +92,8 @@ def find_bundles(
     pairs: pa.Table,
     rules: BundleRules,
     *,
-    topics: Sides,
-    tokens: tuple[Mapping[str, Collection[str]], Mapping[str, Collection[str]]],
+    topics: Topics,
+    tokens: Tokens,
     words: Mapping[int, Sequence[str]],
     duplicates: tuple[Mapping[str, str], Mapping[str, str]] = ({}, {}),
 ) -> list[Bundle]:
@@ -115,33 +118,13 @@ def find_bundles(
     return sorted(bundles, key=lambda bundle: (-bundle.strength, bundle.bundle_id))
 
 
-def cross_pairs(similar: pa.Table, *, domains: tuple[str, str], on_sale: tuple[set[str], set[str]]) -> pa.Table:
-    """Pairs across the domains with both items on sale, for :func:`find_bundles`.
-
-    Args:
-        similar: Similar items (``similarity.SIMILAR_SCHEMA``); both directions are taken.
-        domains: First and second domain.
-        on_sale: Ids of the items on sale, by domain.
-    """
-    parts = []
-    for place, (domain, other) in enumerate((domains, domains[::-1])):
-        found = similar.filter((pc.field("domain") == domain) & (pc.field("other_domain") == other))
-        sides = (found["item_id"], found["other_item_id"])
-        first, second = sides if place == 0 else sides[::-1]
-        parts.append(
-            pa.table({"first": first, "second": second, "similarity": found["similarity"], "cosine": found["cosine"]})
-        )
-    first_ids, second_ids = (pa.array(sorted(ids), pa.string()) for ids in on_sale)
-    pairs = pa.concat_tables(parts)
-    kept = pc.and_(pc.is_in(pairs["first"], first_ids), pc.is_in(pairs["second"], second_ids))
-    return pairs.filter(kept)
+def tokens_of(items: tuple[Mapping[str, Mapping[str, Any]], Mapping[str, Mapping[str, Any]]]) -> Tokens:
+    """The words of items, from their facts by id."""
+    first, second = ({item: fact["tokens"] for item, fact in side.items()} for side in items)
+    return first, second
 
 
-def shared_words(
-    bundle: Bundle,
-    tokens: tuple[Mapping[str, Collection[str]], Mapping[str, Collection[str]]],
-    words: Mapping[int, Sequence[str]],
-) -> list[str]:
+def shared_words(bundle: Bundle, tokens: Tokens, words: Mapping[int, Sequence[str]]) -> list[str]:
     """Words of the bundle's topic that a member of each side has, the most probable first."""
     first = {word for item in bundle.first for word in tokens[0][item]}
     second = {word for item in bundle.second for word in tokens[1][item]}
@@ -151,8 +134,8 @@ def shared_words(
 def _kept_pairs(
     pairs: pa.Table,
     rules: BundleRules,
-    topics: Sides,
-    tokens: tuple[Mapping[str, Collection[str]], Mapping[str, Collection[str]]],
+    topics: Topics,
+    tokens: Tokens,
     words: Mapping[int, Sequence[str]],
 ) -> Kept:
     """Pairs above θ that share a topic and enough of its words."""

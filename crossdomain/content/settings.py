@@ -148,10 +148,18 @@ class BundleSettings(_Settings):
     Attributes:
         theta: Least similarity of a knowledge and a beauty item that a bundle may join.
         bundle_items: Most items of one side in a bundle.
+        bundles_per_item: Most bundles that an item is in; two items are in one bundle together at most.
+        bundle_topic: Least weight of the bundle's topic in each of its items.
+        bundle_words: Least number of the topic's words that a knowledge and a beauty item of a bundle have in common.
+        plot_days: Business days that the plot of topic shares looks back.
     """
 
     theta: float = 0.25
     bundle_items: int = 5
+    bundles_per_item: int = 1
+    bundle_topic: float = 0.15
+    bundle_words: int = 2
+    plot_days: int = 30
 
 
 _ALL = (TopicSettings, SimilaritySettings, DuplicateSettings, BundleSettings)

@@ -1,0 +1,186 @@
+"""Job ``bundles`` behind ``topics`` and ``similar``: what was planted in the demo world (synthetic) is found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from crossdomain.content.bundle_measures import Agreement, agreement
+from crossdomain.content.bundles import Bundle
+from crossdomain.content.settings import BundleSettings
+from crossdomain.demo.catalogue import build_catalogues
+from crossdomain.demo.clock import Calendar
+from crossdomain.demo.planted import bundle_truth, item_truth
+from crossdomain.jobs.bundles import JOB as BUNDLES
+from crossdomain.jobs.model import Job, JobContext
+from crossdomain.jobs.runner import open_lake, run_job
+from crossdomain.jobs.similar import JOB as SIMILAR
+from crossdomain.jobs.topics import JOB as TOPICS
+from crossdomain.settings import Settings
+from crossdomain.tables import registry
+from crossdomain.text.advertising import read_forbidden_words
+from crossdomain.text.tokens import make_tokenizer, read_stop_words, read_user_words
+
+DAY = date(2026, 1, 5)
+CALENDAR = Calendar(DAY, 5, 60)
+
+
+def catalogue_job(rows: list[dict[str, Any]]) -> Job:
+    """Writes the given items: the stand-in for everything up to the catalogue."""
+
+    def build(ctx: JobContext) -> None:
+        spec = ctx.tables.get("derived.catalogue")
+        ctx.con.register("given", pa.Table.from_pylist(rows))
+        known = set(rows[0])
+        chosen = ", ".join(
+            f"{column.name if column.name in known else 'NULL'}::{column.type} AS {column.name}"
+            for column in spec.columns
+        )
+        ctx.write("derived.catalogue", f"SELECT {chosen} FROM given")
+
+    return Job(name="catalogue", version=1, outputs=("derived.catalogue",), run=build, config=lambda _: {"rows": rows})
+
+
+def world_rows(items: int, seed: int) -> list[dict[str, Any]]:
+    rows = []
+    for domain, found in build_catalogues(items=items, calendar=CALENDAR, seed=seed).items():
+        for place, item in enumerate(found.ids.to_pylist()):
+            rows.append(
+                {
+                    "domain": domain,
+                    "item_id": item,
+                    "feed": "demo",
+                    "title": found.title[place],
+                    "tags": found.tags[place].split("、"),
+                    "description": found.description[place],
+                    "text": found.text[place],
+                    "creator": found.creator[place],
+                    "price": str(Decimal(int(found.price[place])) / 100),
+                    "status": "on",
+                    "content_hash": f"{domain}/{item}",
+                    "first_ds": DAY,
+                    "changed_ds": DAY,
+                    "as_of": DAY,
+                }
+            )
+    return rows
+
+
+def planted_groups(items: int, seed: int) -> tuple[dict[str, str], dict[str, str]]:
+    truth = bundle_truth(item_truth(build_catalogues(items=items, calendar=CALENDAR, seed=seed).values()))
+    sides: dict[str, dict[str, str]] = {"knowledge": {}, "beauty": {}}
+    for row in truth.to_pylist():
+        sides[row["domain"]][row["item_id"]] = row["topic"]
+    return sides["knowledge"], sides["beauty"]
+
+
+def build_bundles(home: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    settings = Settings(home=home, start=DAY)
+    for job in (catalogue_job(rows), TOPICS, SIMILAR, BUNDLES):
+        run_job(job, DAY, settings)
+    spec = registry(settings.include).get("serving.bundles")
+    with open_lake(settings) as lake:
+        lake.view(spec, lake.partitions(spec), schema="read")
+        found: list[dict[str, Any]] = lake.con.sql("FROM read.bundles ORDER BY bundle_id").to_arrow_table().to_pylist()
+    return found
+
+
+def measured(home: Path, items: int, seed: int) -> tuple[Agreement, list[dict[str, Any]]]:
+    choices = BundleSettings()
+    rows = build_bundles(home, world_rows(items, seed))
+    bundles = [
+        Bundle(tuple(row["knowledge_items"]), tuple(row["beauty_items"]), row["topic"], row["strength"], ("", ""), 0.0)
+        for row in rows
+    ]
+    groups = planted_groups(items, seed)
+    return agreement(bundles, groups, most_items=choices.bundle_items, most_bundles=choices.bundles_per_item), rows
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Agreement, list[dict[str, Any]]]:
+    return measured(tmp_path_factory.mktemp("home"), 800, 1)
+
+
+def test_planted_bundles_are_found(found: tuple[Agreement, list[dict[str, Any]]]) -> None:
+    agreed, _ = found
+    assert agreed.precision >= 0.8
+    assert agreed.recall >= 0.8
+    assert agreed.item_precision >= 0.8
+    assert agreed.item_recall >= 0.8
+
+
+def test_every_bundle_has_both_sides_a_reason_and_its_facts(found: tuple[Agreement, list[dict[str, Any]]]) -> None:
+    items = {(row["domain"], row["item_id"]): row for row in world_rows(800, 1)}
+    for row in found[1]:
+        first = [items["knowledge", item] for item in row["knowledge_items"]]
+        second = [items["beauty", item] for item in row["beauty_items"]]
+        assert first
+        assert second
+        assert row["shared_words"]
+        assert row["strongest_knowledge_item"] in row["knowledge_items"]
+        assert row["strongest_beauty_item"] in row["beauty_items"]
+        prices = [Decimal(item["price"]) for item in (*first, *second)]
+        assert (row["price_min"], row["price_max"], row["price_sum"]) == (min(prices), max(prices), sum(prices))
+        assert set(row["lecturers"]) == {item["creator"] for item in first}
+        assert set(row["brands"]) == {item["creator"] for item in second}
+
+
+def said_words(row: Mapping[str, Any], template: set[str], tokens: Any) -> set[str]:
+    """Content words of a bundle's texts that its templates do not have."""
+    text = "\n".join((row["title"], row["blurb"], row["reason"]))
+    return set(tokens(text)) - template
+
+
+def test_texts_claim_only_what_the_members_texts_hold(found: tuple[Agreement, list[dict[str, Any]]]) -> None:
+    """Every content word of title, blurb and reason is a template's, or stands in a member's text or name."""
+    text = Settings().include / "text"
+    tokenizer = make_tokenizer(
+        user_words=read_user_words(text / "user_dictionary.txt"), stop_words=read_stop_words(text / "stop_words.txt")
+    )
+    template = set(tokenizer.tokens((text / "bundles.yaml").read_text(encoding="utf-8")))
+    items = {(row["domain"], row["item_id"]): row for row in world_rows(800, 1)}
+    columns = ("title", "tags", "description", "text", "creator")
+    checked = 0
+    for row in found[1]:
+        members = [("knowledge", item) for item in row["knowledge_items"]]
+        members += [("beauty", item) for item in row["beauty_items"]]
+        held = "\n".join(str(items[member][column]) for member in members for column in columns).lower()
+        for word in said_words(row, template, tokenizer.tokens):
+            assert word in held, (row["title"], word)
+            checked += 1
+        for word in row["shared_words"]:
+            for domain in ("knowledge", "beauty"):
+                mine = [items[member] for member in members if member[0] == domain]
+                assert any(word in str(item[column]).lower() for item in mine for column in columns), word
+    assert checked > len(found[1])
+
+
+def test_no_text_holds_a_forbidden_word_whatever_the_items_say(tmp_path: Path) -> None:
+    hostile = ("全网最好的", "第 一 品牌 ", "国家级配方，", "疗·效保证 ", "包学会！", "最近上新 ")
+    rows = [
+        {**row, "title": hostile[place % len(hostile)] + row["title"], "text": row["text"] + "根治 第一"}
+        for place, row in enumerate(world_rows(400, 2))
+    ]
+    found = build_bundles(tmp_path, rows)
+    forbidden = read_forbidden_words(Settings().include / "text" / "forbidden_words.txt")
+    assert found
+    for row in found:
+        assert forbidden.allow("\n".join((row["title"], row["blurb"], row["reason"]))), row["title"]
+        assert all(forbidden.allow(word) for word in row["shared_words"])
+    titles = " ".join(row["title"] for row in found)
+    assert "一件单品" in titles or "一份内容" in titles
+    assert "最近上新" in titles
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("items", "seed"), [(800, 2), (800, 3), (1200, 4), (1200, 5), (2000, 6), (2000, 7)])
+def test_planted_bundles_are_found_in_many_worlds(tmp_path: Path, items: int, seed: int) -> None:
+    agreed, _ = measured(tmp_path, items, seed)
+    assert agreed.precision >= 0.8, agreed
+    assert agreed.recall >= 0.8, agreed
