@@ -59,9 +59,9 @@ def _describe(ctx: JobContext, choices: BundleSettings) -> Described:
 
     domains = ctx.settings.domains
     sides = dict(zip(("first", "second"), domains, strict=True))
-    pairs = ctx.con.execute(_PAIRS, {**sides, "theta": choices.theta}).to_arrow_table()
+    pairs = ctx.con.sql(_PAIRS, params={**sides, "theta": choices.theta}).to_arrow_table()
     ctx.con.register("pairs", pairs)
-    rows, weights = (ctx.con.execute(query, sides).to_arrow_table() for query in (_ITEMS, _TOPICS))
+    rows, weights = (ctx.con.sql(query, params=sides).to_arrow_table() for query in (_ITEMS, _TOPICS))
     items = documents.item_facts(rows, domains=domains)
     words = dict(ctx.con.sql("SELECT topic, words FROM serving.topics").fetchall())
     forbidden = read_forbidden_words(_file(ctx.settings, "forbidden_words.txt"))

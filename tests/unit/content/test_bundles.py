@@ -91,7 +91,8 @@ def test_both_items_must_be_about_the_topic_and_hold_its_words() -> None:
 def test_items_of_another_topic_do_not_join() -> None:
     table = pairs(("k1", "b1", 0.9), ("k1", "b2", 0.8), ("k2", "b1", 0.7))
     topics = ({"k1": {1: 0.6, 2: 0.4}, "k2": {1: 0.9}}, {"b1": {1: 0.9}, "b2": {2: 0.9}})
-    tokens = (dict.fromkeys(("k1", "k2"), ["面霜", "口红"]), dict.fromkeys(("b1", "b2"), ["面霜", "口红"]))
+    both = ["面霜", "口红"]
+    tokens = ({"k1": both, "k2": both}, {"b1": both, "b2": both})
     (bundle,) = find(table, topics=topics, tokens=tokens)
     assert (bundle.first, bundle.second, bundle.topic) == (("k1", "k2"), ("b1",), 1)
 

@@ -18,7 +18,6 @@ from crossdomain.demo.catalogue import build_catalogues
 from crossdomain.demo.clock import Calendar
 from crossdomain.demo.planted import bundle_truth, item_truth
 from crossdomain.jobs.bundles import JOB as BUNDLES
-from crossdomain.jobs.model import Job, JobContext
 from crossdomain.jobs.runner import open_lake, run_job
 from crossdomain.jobs.similar import JOB as SIMILAR
 from crossdomain.jobs.topics import JOB as TOPICS
@@ -31,20 +30,17 @@ DAY = date(2026, 1, 5)
 CALENDAR = Calendar(DAY, 5, 60)
 
 
-def catalogue_job(rows: list[dict[str, Any]]) -> Job:
-    """Writes the given items: the stand-in for everything up to the catalogue."""
-
-    def build(ctx: JobContext) -> None:
-        spec = ctx.tables.get("derived.catalogue")
-        ctx.con.register("given", pa.Table.from_pylist(rows))
-        known = set(rows[0])
-        chosen = ", ".join(
-            f"{column.name if column.name in known else 'NULL'}::{column.type} AS {column.name}"
-            for column in spec.columns
-        )
-        ctx.write("derived.catalogue", f"SELECT {chosen} FROM given")
-
-    return Job(name="catalogue", version=1, outputs=("derived.catalogue",), run=build, config=lambda _: {"rows": rows})
+def write_catalogue(settings: Settings, rows: list[dict[str, Any]]) -> None:
+    """Commits the given items as the day's catalogue: the stand-in for everything before."""
+    spec, values = registry(settings.include).get("derived.catalogue"), {"ds": DAY.isoformat()}
+    known = set(rows[0])
+    chosen = ", ".join(
+        f"{column.name if column.name in known else 'NULL'}::{column.type} AS {column.name}" for column in spec.columns
+    )
+    with open_lake(settings) as lake:
+        lake.con.register("given", pa.Table.from_pylist(rows))
+        staged = lake.stage(spec, f"SELECT {chosen} FROM given", values, made_by={})
+        lake.commit(spec, [staged], replace={"ds": [values["ds"]]})
 
 
 def world_rows(items: int, seed: int) -> list[dict[str, Any]]:
@@ -82,7 +78,8 @@ def planted_groups(items: int, seed: int) -> tuple[dict[str, str], dict[str, str
 
 def build_bundles(home: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     settings = Settings(home=home, start=DAY)
-    for job in (catalogue_job(rows), TOPICS, SIMILAR, BUNDLES):
+    write_catalogue(settings, rows)
+    for job in (TOPICS, SIMILAR, BUNDLES):
         run_job(job, DAY, settings)
     spec = registry(settings.include).get("serving.bundles")
     with open_lake(settings) as lake:
@@ -162,9 +159,13 @@ def test_texts_claim_only_what_the_members_texts_hold(found: tuple[Agreement, li
 
 
 def test_no_text_holds_a_forbidden_word_whatever_the_items_say(tmp_path: Path) -> None:
-    hostile = ("全网最好的", "第 一 品牌 ", "国家级配方，", "疗·效保证 ", "包学会！", "最近上新 ")
+    hostile = ("全网最好的", "第 一 品牌 ", "国家级配方，", "疗·效保证", "包学会", "最近上新 ")
     rows = [
-        {**row, "title": hostile[place % len(hostile)] + row["title"], "text": row["text"] + "根治 第一"}
+        {
+            **row,
+            "title": hostile[place % len(hostile)] + row["title"].replace(" ", ""),
+            "text": row["text"] + "根治 第一",
+        }
         for place, row in enumerate(world_rows(400, 2))
     ]
     found = build_bundles(tmp_path, rows)
