@@ -118,6 +118,44 @@ def find_bundles(
     return sorted(bundles, key=lambda bundle: (-bundle.strength, bundle.bundle_id))
 
 
+def joined_topics(words: Mapping[int, Sequence[str]], least: float) -> dict[int, int]:
+    """For each topic the one that it counts as: the lowest of those that say the same.
+
+    A model may cut one theme in two, a topic for each domain's way of writing; both then have nearly the same words.
+    Two topics say the same if the shorter list shares at least ``least`` of its words with the other, and so do topics
+    that are linked by others.
+
+    Args:
+        words: Words of each topic.
+        least: Share of words, 0 to 1.
+    """
+    name = {topic: topic for topic in words}
+    for topic in sorted(words):
+        for other in sorted(words):
+            shorter = min(len(words[topic]), len(words[other]))
+            if topic < other and len(set(words[topic]) & set(words[other])) >= least * shorter > 0:
+                low, high = sorted((name[topic], name[other]))
+                name = {each: low if found == high else found for each, found in name.items()}
+    return name
+
+
+def joined_weights(topics: Topics, name: Mapping[int, int]) -> Topics:
+    """Topic weights with those of topics that count as one added up."""
+    first, second = ({item: _summed(weights, name) for item, weights in side.items()} for side in topics)
+    return first, second
+
+
+def joined_words(words: Mapping[int, Sequence[str]], name: Mapping[int, int]) -> dict[int, list[str]]:
+    """Words of topics that count as one: first ones first, each word once."""
+    joined: dict[int, list[str]] = {}
+    for topic in sorted(set(name.values())):
+        lists = [words[each] for each in sorted(words) if name[each] == topic]
+        longest = max(map(len, lists))
+        ranked = [found[rank] for rank in range(longest) for found in lists if rank < len(found)]
+        joined[topic] = list(dict.fromkeys(ranked))
+    return joined
+
+
 def tokens_of(items: tuple[Mapping[str, Mapping[str, Any]], Mapping[str, Mapping[str, Any]]]) -> Tokens:
     """The words of items, from their facts by id."""
     first, second = ({item: fact["tokens"] for item, fact in side.items()} for side in items)
@@ -154,6 +192,13 @@ def _kept_pairs(
         {pair: known[pair] for pair, found in shared.items() if found},
         {pair: found for pair, found in shared.items() if found},
     )
+
+
+def _summed(weights: Mapping[int, float], name: Mapping[int, int]) -> dict[int, float]:
+    total: defaultdict[int, float] = defaultdict(float)
+    for topic, weight in weights.items():
+        total[name.get(topic, topic)] += weight
+    return dict(total)
 
 
 def _shared_topics(first: Mapping[int, float], second: Mapping[int, float], least: float) -> list[int]:

@@ -151,6 +151,8 @@ class BundleSettings(_Settings):
         bundles_per_item: Most bundles that an item is in; two items are in one bundle together at most.
         bundle_topic: Least weight of the bundle's topic in each of its items.
         bundle_words: Least number of the topic's words that a knowledge and a beauty item of a bundle have in common.
+        bundle_same_topic: Topics with at least this share of their words in common count as one for bundles: a model
+            may cut one theme in two, a topic for each domain's way of writing.
         plot_days: Business days that the plot of topic shares looks back.
     """
 
@@ -159,6 +161,7 @@ class BundleSettings(_Settings):
     bundles_per_item: int = 1
     bundle_topic: float = 0.15
     bundle_words: int = 2
+    bundle_same_topic: float = 0.5
     plot_days: int = 30
 
 

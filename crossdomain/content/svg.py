@@ -57,7 +57,7 @@ class Drawing:
 
 
 def text_width(text: str, size: float) -> float:
-    """About how wide a text is drawn, in pixels: a Chinese character is as wide as high, a Latin one over half of it."""
+    """About how wide a text is drawn, in pixels: Chinese as wide as high, Latin over half of that."""
     return sum(size if ord(character) > 0x2E7F else 0.56 * size for character in text)
 
 

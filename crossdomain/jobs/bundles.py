@@ -63,7 +63,9 @@ def _describe(ctx: JobContext, choices: BundleSettings) -> Described:
     ctx.con.register("pairs", pairs)
     rows, weights = (ctx.con.sql(query, params=sides).to_arrow_table() for query in (_ITEMS, _TOPICS))
     items = documents.item_facts(rows, domains=domains)
-    words = dict(ctx.con.sql("SELECT topic, words FROM serving.topics").fetchall())
+    listed = dict(ctx.con.sql("SELECT topic, words FROM serving.topics").fetchall())
+    name = bundles.joined_topics(listed, choices.bundle_same_topic)
+    words = bundles.joined_words(listed, name)
     forbidden = read_forbidden_words(_file(ctx.settings, "forbidden_words.txt"))
     found = bundles.find_bundles(
         pairs,
@@ -74,7 +76,7 @@ def _describe(ctx: JobContext, choices: BundleSettings) -> Described:
             least_topic=choices.bundle_topic,
             least_words=choices.bundle_words,
         ),
-        topics=topics.topics_by_item(weights, domains=domains),
+        topics=bundles.joined_weights(topics.topics_by_item(weights, domains=domains), name),
         tokens=bundles.tokens_of(items),
         words=words,
     )

@@ -9,7 +9,15 @@ import pyarrow as pa
 import pytest
 
 from crossdomain.content.bundle_measures import agreement
-from crossdomain.content.bundles import Bundle, BundleRules, find_bundles, shared_words
+from crossdomain.content.bundles import (
+    Bundle,
+    BundleRules,
+    find_bundles,
+    joined_topics,
+    joined_weights,
+    joined_words,
+    shared_words,
+)
 
 RULES = BundleRules(theta=0.3, most_items=5, most_bundles=1, least_topic=0.2, least_words=1)
 WORDS = {1: ["面霜", "屏障"], 2: ["口红"]}
@@ -124,6 +132,19 @@ def test_shared_words_are_those_of_the_topic_that_both_sides_hold() -> None:
     bundle = Bundle(("k1", "k2"), ("b",), 1, 0.5, ("k1", "b"), 0.5)
     tokens = ({"k1": ["屏障", "口红"], "k2": ["面霜"]}, {"b": ["面霜", "口红", "屏障"]})
     assert shared_words(bundle, tokens, WORDS) == ["面霜", "屏障"]
+
+
+def test_topics_that_say_the_same_count_as_one() -> None:
+    words = {1: ["面霜", "屏障"], 2: ["口红"], 4: ["屏障", "精华", "面霜"], 7: ["精华", "面霜"]}
+    name = joined_topics(words, 0.6)
+    assert name == {1: 1, 2: 2, 4: 1, 7: 1}
+    assert joined_words(words, name) == {1: ["面霜", "屏障", "精华"], 2: ["口红"]}
+    assert joined_topics(words, 1.1) == {topic: topic for topic in words}
+    table = pairs(("k", "b", 0.9))
+    apart = ({"k": {1: 0.9}}, {"b": {4: 0.9}})
+    assert find(table, topics=apart, words=words) == []
+    (found,) = find(table, topics=joined_weights(apart, name), words=joined_words(words, name))
+    assert found.topic == 1
 
 
 def bundle(first: str, second: str) -> Bundle:
