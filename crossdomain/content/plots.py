@@ -161,12 +161,12 @@ def similarity_distribution(histograms: Sequence[Histogram], *, caption: str) ->
         The picture.
     """
     rows = max(1, -(-len(histograms) // 2))
-    drawing = Drawing(1080, 110 + 300 * rows, "相似度分布 Distribution of similarities")
+    drawing = Drawing(1080, 106 + 290 * rows, "相似度分布 Distribution of similarities")
     _head(drawing, "相似度分布与阈值 θ Similarities and the threshold θ", caption)
     if not histograms:
         return _empty(drawing)
     for place, histogram in enumerate(histograms):
-        _panel(drawing, histogram, 64 + (place % 2) * 530, 126 + (place // 2) * 300, 446, 196)
+        _panel(drawing, histogram, 64 + (place % 2) * 530, 142 + (place // 2) * 290, 446, 186)
     y = 92
     drawing.rect(64, y - 10, 14, 10, fill=_REAL, fill_opacity=0.35)
     drawing.text(84, y, "真实的对 real pairs", size=12, fill=SOFT)
@@ -207,14 +207,14 @@ def _theta(
     drawing: Drawing, histogram: Histogram, across: Callable[[float], float], top: float, floor: float, right: float
 ) -> None:
     if histogram.theta is None:
-        drawing.text(right, top + 12, "无 θ：真实与打乱分不开 no θ", size=11, fill=SOFT, text_anchor="end")
-        return
-    x = across(histogram.theta)
-    above = sum(n for edge, n in zip(histogram.edges, histogram.real, strict=False) if edge >= histogram.theta - 1e-9)
-    label = f"θ = {histogram.theta:.3f}，其上 {above:,} 对 pairs above"
-    drawing.line(x, top, x, floor, stroke=INK, stroke_width=1.5, stroke_dasharray="5 4")
-    ends = x + 6 + text_width(label, 11) > right
-    drawing.text(x - 6 if ends else x + 6, top + 12, label, size=11, text_anchor="end" if ends else "start")
+        label = "无 θ：与打乱的分不开 no θ: not told from chance"
+    else:
+        edges = zip(histogram.edges, histogram.real, strict=False)
+        above = sum(count for edge, count in edges if edge >= histogram.theta - 1e-9)
+        label = f"θ = {histogram.theta:.3f}，其上 {above:,} 对 pairs above"
+        x = across(histogram.theta)
+        drawing.line(x, top, x, floor, stroke=INK, stroke_width=1.5, stroke_dasharray="5 4")
+    drawing.text(right, top - 12, label, size=11, text_anchor="end")
 
 
 def _last_filled(histogram: Histogram) -> int:
@@ -262,8 +262,10 @@ def _share_legend(
     drawing: Drawing, topics: Sequence[int], labels: dict[int, str], shares: dict[int, float], x: float
 ) -> None:
     y = 96.0
-    drawing.rect(x, y - 10, 12, 12, fill=_OTHER)
-    drawing.text(x + 18, y, f"其余 others  {_percent(max(0.0, 1 - sum(shares.values())))}", size=12)
+    others = max(0.0, 1 - sum(shares.values()))
+    if others >= 0.0005:
+        drawing.rect(x, y - 10, 12, 12, fill=_OTHER)
+        drawing.text(x + 18, y, f"其余 others  {_percent(others)}", size=12)
     for number, topic in zip(range(len(topics) - 1, -1, -1), topics, strict=True):
         y += 34
         drawing.rect(x, y - 10, 12, 12, fill=_SERIES[number % len(_SERIES)])

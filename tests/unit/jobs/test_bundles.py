@@ -37,10 +37,13 @@ def write_catalogue(settings: Settings, rows: list[dict[str, Any]]) -> None:
     chosen = ", ".join(
         f"{column.name if column.name in known else 'NULL'}::{column.type} AS {column.name}" for column in spec.columns
     )
+    twins = registry(settings.include).get("derived.duplicate_items")
+    none = ", ".join(f"NULL::{column.type} AS {column.name}" for column in twins.columns)
     with open_lake(settings) as lake:
         lake.con.register("given", pa.Table.from_pylist(rows))
-        staged = lake.stage(spec, f"SELECT {chosen} FROM given", values, made_by={})
-        lake.commit(spec, [staged], replace={"ds": [values["ds"]]})
+        for table, query in ((spec, f"SELECT {chosen} FROM given"), (twins, f"SELECT {none} WHERE false")):
+            staged = lake.stage(table, query, values, made_by={})
+            lake.commit(table, [staged], replace={"ds": [values["ds"]]})
 
 
 def world_rows(items: int, seed: int) -> list[dict[str, Any]]:
