@@ -59,6 +59,7 @@ class Histogram:
         real: Pairs in each bin.
         shuffled: Shuffled pairs in each bin.
         theta: The threshold; null where there is none.
+        above: Real pairs with at least θ.
     """
 
     title: str
@@ -66,6 +67,7 @@ class Histogram:
     real: tuple[int, ...]
     shuffled: tuple[int, ...]
     theta: float | None
+    above: int = 0
 
 
 def topic_map(marks: Sequence[TopicMark], distances: np.ndarray, *, caption: str) -> bytes:
@@ -207,11 +209,9 @@ def _theta(
     drawing: Drawing, histogram: Histogram, across: Callable[[float], float], top: float, floor: float, right: float
 ) -> None:
     if histogram.theta is None:
-        label = "无 θ：与打乱的分不开 no θ: not told from chance"
+        label = "无 θ no threshold"
     else:
-        edges = zip(histogram.edges, histogram.real, strict=False)
-        above = sum(count for edge, count in edges if edge >= histogram.theta - 1e-9)
-        label = f"θ = {histogram.theta:.3f}，其上 {above:,} 对 pairs above"
+        label = f"θ = {histogram.theta:.3f} · {histogram.above:,} 对 pairs"
         x = across(histogram.theta)
         drawing.line(x, top, x, floor, stroke=INK, stroke_width=1.5, stroke_dasharray="5 4")
     drawing.text(right, top - 12, label, size=11, text_anchor="end")

@@ -65,24 +65,24 @@ def _similarity(ctx: JobContext) -> bytes:
 
     names = dict(zip(ctx.settings.domains, _SIDES.values(), strict=True))
     rows = ctx.con.sql(
-        "SELECT domain, other_domain, theta, fdr, counts, null_counts, calibrated_ds "
+        "SELECT domain, other_domain, theta, fdr, counts, null_counts, pairs_above, calibrated_ds "
         "FROM serving.similarity_thresholds ORDER BY domain = other_domain, domain DESC, other_domain DESC"
     ).fetchall()
     histograms = [
-        _histogram(f"{names[domain]} → {names[other]}", counts, null, theta)
-        for domain, other, theta, _, counts, null, _ in rows
+        _histogram(f"{names[domain]} → {names[other]}", counts, null, theta, above)
+        for domain, other, theta, _, counts, null, above, _ in rows
     ]
     caption = f"{ctx.ds}"
     if rows:
         rate = " · ".join(sorted({f"{100 * row[3]:g} %" for row in rows if row[3] is not None}))
-        caption += f" · 校准于 calibrated {rows[0][6]} · 错误发现率 false-discovery rate ≤ {rate}"
+        caption += f" · 校准于 calibrated {rows[0][7]} · 错误发现率 false-discovery rate ≤ {rate}"
     return similarity_distribution(histograms, caption=caption)
 
 
-def _histogram(title: str, counts: list[int], null: list[int], theta: float | None) -> Histogram:
+def _histogram(title: str, counts: list[int], null: list[int], theta: float | None, above: int) -> Histogram:
     from crossdomain.content.plots import Histogram
 
     starts = range(0, len(counts), _MERGED)
     edges = tuple(round(min(start, len(counts)) / len(counts), 6) for start in (*starts, len(counts)))
     real, shuffled = (tuple(sum(values[start : start + _MERGED]) for start in starts) for values in (counts, null))
-    return Histogram(title, edges, real, shuffled, theta)
+    return Histogram(title, edges, real, shuffled, theta, above)

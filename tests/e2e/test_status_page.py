@@ -106,7 +106,7 @@ def pictures(days: list[date]) -> dict[str, bytes]:
         for n, (label, share, part) in enumerate(zip(labels, (0.5, 0.3, 0.2), (0.5, 0.1, 1.0), strict=True))
     ]
     shares = [DayShare(day, mark.topic, mark.label, mark.share) for day in days for mark in marks]
-    bins = Histogram("知识 knowledge → 美妆 beauty", (0.0, 0.1, 0.2, 0.3), (900, 50, 40), (940, 20, 0), 0.2)
+    bins = Histogram("知识 knowledge → 美妆 beauty", (0.0, 0.1, 0.2, 0.3), (900, 50, 40), (940, 20, 0), 0.2, 40)
     return {
         "topic_map": topic_map(marks, hellinger_distances(words), caption="2026-01-07"),
         "topic_shares": topic_shares(shares, caption="2026-01-05 … 2026-01-07"),

@@ -13,6 +13,7 @@ import pytest
 
 from crossdomain.content.bundle_measures import Agreement, agreement
 from crossdomain.content.bundles import Bundle
+from crossdomain.content.report import PLOTS, plot_days, read_plot
 from crossdomain.content.settings import BundleSettings
 from crossdomain.demo.catalogue import build_catalogues
 from crossdomain.demo.clock import Calendar
@@ -22,6 +23,7 @@ from crossdomain.jobs.runner import open_lake, run_job
 from crossdomain.jobs.similar import JOB as SIMILAR
 from crossdomain.jobs.topics import JOB as TOPICS
 from crossdomain.settings import Settings
+from crossdomain.storage.home import Home
 from crossdomain.tables import registry
 from crossdomain.text.advertising import read_forbidden_words
 from crossdomain.text.tokens import make_tokenizer, read_stop_words, read_user_words
@@ -84,6 +86,10 @@ def build_bundles(home: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]
     write_catalogue(settings, rows)
     for job in (TOPICS, SIMILAR, BUNDLES):
         run_job(job, DAY, settings)
+    return read_bundles(settings)
+
+
+def read_bundles(settings: Settings) -> list[dict[str, Any]]:
     spec = registry(settings.include).get("serving.bundles")
     with open_lake(settings) as lake:
         lake.view(spec, lake.partitions(spec), schema="read")
@@ -103,8 +109,13 @@ def measured(home: Path, items: int, seed: int) -> tuple[Agreement, list[dict[st
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Agreement, list[dict[str, Any]]]:
-    return measured(tmp_path_factory.mktemp("home"), 800, 1)
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def found(home: Path) -> tuple[Agreement, list[dict[str, Any]]]:
+    return measured(home, 800, 1)
 
 
 def test_planted_bundles_are_found(found: tuple[Agreement, list[dict[str, Any]]]) -> None:
@@ -129,6 +140,36 @@ def test_every_bundle_has_both_sides_a_reason_and_its_facts(found: tuple[Agreeme
         assert (row["price_min"], row["price_max"], row["price_sum"]) == (min(prices), max(prices), sum(prices))
         assert set(row["lecturers"]) == {item["creator"] for item in first}
         assert set(row["brands"]) == {item["creator"] for item in second}
+
+
+def test_the_day_is_drawn_and_built_again_gives_the_same(
+    home: Path, found: tuple[Agreement, list[dict[str, Any]]]
+) -> None:
+    settings, lake_home = Settings(home=home, start=DAY), Home(home)
+    assert plot_days(lake_home) == [DAY]
+    pictures = {name: read_plot(lake_home, DAY.isoformat(), name) for name in PLOTS}
+    assert all(picture and picture.startswith(b"<svg") for picture in pictures.values())
+    assert "θ = " in (pictures["similarity"] or b"").decode()
+    assert run_job(BUNDLES, DAY, settings).status == "up_to_date"
+    assert run_job(BUNDLES, DAY, settings, force=True).status == "unchanged"
+    assert pictures == {name: read_plot(lake_home, DAY.isoformat(), name) for name in PLOTS}
+
+
+def test_a_threshold_that_is_set_counts_instead_of_the_calibrated_one(
+    home: Path, found: tuple[Agreement, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(home=home, start=DAY)
+    monkeypatch.setenv("CROSSDOMAIN_CONTENT_THETA", "0.97")
+    result = run_job(BUNDLES, DAY, settings)
+    assert (result.notes["theta"], result.notes["bundles"]) == (0.97, 0)
+    monkeypatch.undo()
+    assert run_job(BUNDLES, DAY, settings).notes["bundles"] == len(found[1])
+
+
+def test_sides_that_have_nothing_in_common_have_no_bundle(tmp_path: Path) -> None:
+    rows = [row for row in world_rows(400, 3) if row["item_id"] not in set().union(*planted_groups(400, 3))]
+    assert len({row["domain"] for row in rows}) == 2
+    assert build_bundles(tmp_path, rows) == []
 
 
 def said_words(row: Mapping[str, Any], template: set[str], tokens: Any) -> set[str]:
