@@ -163,10 +163,17 @@ def tokens_of(items: tuple[Mapping[str, Mapping[str, Any]], Mapping[str, Mapping
 
 
 def shared_words(bundle: Bundle, tokens: Tokens, words: Mapping[int, Sequence[str]]) -> list[str]:
-    """Words of the bundle's topic that a member of each side has, the most probable first."""
-    first = {word for item in bundle.first for word in tokens[0][item]}
-    second = {word for item in bundle.second for word in tokens[1][item]}
-    return [word for word in words.get(bundle.topic, ()) if word in first and word in second]
+    """Words of the bundle's topic that a member of each side has: what most members have first, then by the topic."""
+    sides = [
+        [set(tokens[side][item]) for item in members] for side, members in enumerate((bundle.first, bundle.second))
+    ]
+    # The mean of the sides' shares: a side with more items has no more say.
+    share = {
+        word: tuple(sum(word in item for item in side) / len(side) for side in sides)
+        for word in words.get(bundle.topic, ())
+    }
+    shared = [word for word, (first, second) in share.items() if first and second]
+    return sorted(shared, key=lambda word: -round(sum(share[word]), 9))
 
 
 def _kept_pairs(

@@ -132,6 +132,8 @@ def test_shared_words_are_those_of_the_topic_that_both_sides_hold() -> None:
     bundle = Bundle(("k1", "k2"), ("b",), 1, 0.5, ("k1", "b"), 0.5)
     tokens = ({"k1": ["屏障", "口红"], "k2": ["面霜"]}, {"b": ["面霜", "口红", "屏障"]})
     assert shared_words(bundle, tokens, WORDS) == ["面霜", "屏障"]
+    tokens = ({"k1": ["屏障", "面霜"], "k2": ["屏障"]}, {"b": ["面霜", "口红", "屏障"]})
+    assert shared_words(bundle, tokens, WORDS) == ["屏障", "面霜"]
 
 
 def test_topics_that_say_the_same_count_as_one() -> None:
