@@ -5,7 +5,8 @@ their items; bundles; what to show on the pages.
 
 **Runs on** `clean`. **Outputs** `derived.catalogue`, `derived.duplicate_items`; `derived.item_tokens`,
 `serving.topics`, `serving.item_topics`; `serving.similar_items`, `serving.similarity_thresholds`,
-`derived.neighbours`, `derived.similarity_state`; `serving.bundles`; `serving.page_recommendations`.
+`derived.neighbours`, `derived.similarity_state`; `serving.bundles`, and pictures in the
+tab **内容图表 Content** of this page; `serving.page_recommendations`.
 **Emits** `catalogue`, `topics`, `similar`, `bundles`, `pages`.
 
 **Rerun** clear the run of that day, or `crossdomain run JOB --date D` for the jobs `catalogue`, `topics`, `similar`,

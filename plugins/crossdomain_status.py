@@ -1,4 +1,6 @@
-"""The status page in Airflow's navigation: which day of which table is there, and what was last decided.
+"""The status page in Airflow's navigation, and the pictures of a day's content as a tab on the page of a DAG.
+
+The status page says which day of which table is there, and what was last decided.
 
 Every Airflow process loads this file, so nothing heavy is imported at its top: the web application is built when the
 API server asks for it, and the lake is opened when somebody looks at the page.
@@ -20,8 +22,14 @@ if TYPE_CHECKING:
 PREFIX = "/crossdomain-status"
 MOST_DAYS = 92
 STATIC = Path(__file__).resolve().parent / "crossdomain_status_static"
-PAGE_FILES = {"": "page.html", "page.css": "page.css", "page.js": "page.js", "words.js": "words.js"}
-MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+PAGE_FILES = {
+    "": "page.html",
+    "content.html": "content.html",
+    **{name: name for name in ("page.css", "page.js", "content.js", "elements.js", "words.js")},
+}
+MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+CONTENT_DAG = "content_daily"
+MOST_BUNDLES = 10
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
@@ -57,6 +65,43 @@ def read_data_doc(name: str) -> bytes | None:
 
     path = folder(Home(Settings.from_env().home)) / name
     return path.read_bytes() if PAGE_NAME.match(name) and path.is_file() else None
+
+
+def read_content(day: str | None) -> dict[str, Any]:
+    """Days that have pictures, and the strongest bundles of one of them: the given, or the newest."""
+    from crossdomain.content.report import plot_days
+    from crossdomain.jobs.runner import open_lake
+    from crossdomain.settings import Settings
+    from crossdomain.storage.home import Home
+    from crossdomain.tables import registry
+
+    settings = Settings.from_env()
+    days = [found.isoformat() for found in reversed(plot_days(Home(settings.home)))]
+    shown = day if day in days else next(iter(days), None)
+    rows: list[dict[str, Any]] = []
+    if shown:
+        with open_lake(settings) as lake:
+            spec = registry(settings.include).get("serving.bundles")
+            found = [partition for partition in lake.partitions(spec) if partition.ds.isoformat() == shown]
+            lake.view(spec, found, schema="shown")
+            rows = lake.con.sql("FROM shown.bundles ORDER BY strength DESC, bundle_id").to_arrow_table().to_pylist()
+    for row in rows:
+        row.update({name: None if row[name] is None else f"{row[name]:.2f}" for name in _PRICES})
+    strongest = [{name: row[name] for name in _SHOWN} for row in rows[:MOST_BUNDLES]]
+    return {"dag": CONTENT_DAG, "ds": shown, "days": days, "bundles": strongest, "bundle_count": len(rows)}
+
+
+_PRICES = ("price_min", "price_max")
+_SHOWN = ("title", "blurb", "reason", "strength", "knowledge_items", "beauty_items", *_PRICES)
+
+
+def read_picture(day: str, name: str) -> bytes | None:
+    """A picture of a day's content; None if there is none."""
+    from crossdomain.content.report import read_plot
+    from crossdomain.settings import Settings
+    from crossdomain.storage.home import Home
+
+    return read_plot(Home(Settings.from_env().home), day, name)
 
 
 def build_app() -> FastAPI:
@@ -96,6 +141,20 @@ def build_app() -> FastAPI:
             return Response("no such page", status_code=404, media_type="text/plain", headers=HEADERS)
         return Response(content, media_type=MEDIA_TYPES[Path(name).suffix], headers=HEADERS)
 
+    def content_json(ds: str | None = None) -> Response:
+        try:
+            return JSONResponse(read_content(ds), headers=HEADERS)
+        except CrossdomainError as error:
+            return JSONResponse({"error": str(error)}, status_code=503, headers=HEADERS)
+
+    def picture(day: str, name: str) -> Response:
+        content = read_picture(day, name)
+        if content is None:
+            return Response("no such picture", status_code=404, media_type="text/plain", headers=HEADERS)
+        return Response(content, media_type=MEDIA_TYPES[".svg"], headers=HEADERS)
+
+    router.add_api_route("/content.json", content_json, methods=["GET"], response_model=None)
+    router.add_api_route("/content/{day}/{name}.svg", picture, methods=["GET"], response_model=None)
     router.add_api_route("/overview.json", overview_json, methods=["GET"], response_model=None)
     router.add_api_route("/data-docs/{name}", data_doc, methods=["GET"], response_model=None)
     app = FastAPI(title="crossdomain status", docs_url=None, redoc_url=None, openapi_url=None)
@@ -109,7 +168,7 @@ def _page_address() -> str:
 
 
 class CrossdomainStatusPlugin(AirflowPlugin):
-    """Adds the page and its entry in the navigation."""
+    """Adds the pages: an entry in the navigation and a tab on the DAG's page."""
 
     name = "crossdomain_status"
     external_views = [  # noqa: RUF012 - Airflow's own way to declare them
@@ -119,7 +178,14 @@ class CrossdomainStatusPlugin(AirflowPlugin):
             "destination": "nav",
             "category": "browse",
             "url_route": "crossdomain-status",
-        }
+        },
+        {
+            # Airflow shows a view of this kind on every DAG's page; the page says whose pictures these are.
+            "name": "内容图表 Content",
+            "href": _page_address() + "content.html?dag={DAG_ID}",
+            "destination": "dag",
+            "url_route": "crossdomain-content",
+        },
     ]
 
     @cached_property

@@ -37,6 +37,7 @@ def run_real(settings: Settings, data: Path) -> None:
     _say("\n## Catalogues and the past experiment\n")
     _say(f"`{chain.command}`: {chain.runs} DAG runs over {len(chain.days)} delivery days.\n")
     _report_catalogues(shop, laid)
+    _report_bundles(shop)
     _report_encodings(settings, data, shop, other)
     _report_experiment(shop)
     people = _home(settings, "behaviour")
@@ -95,6 +96,34 @@ def _report_catalogues(settings: Settings, laid: Laid) -> None:
                 WHERE ds = (SELECT max(ds) FROM serving.bundles)
                 UNION ALL SELECT 'quality rules broken (warnings)', count(*)::VARCHAR FROM serving.quality_results
                 WHERE NOT success
+                """
+            ).fetchall(),
+        )
+
+
+def _report_bundles(settings: Settings) -> None:
+    """Thresholds, and the strongest bundles by ids and measures; no text of the data."""
+    with _views(settings, ("serving.similarity_thresholds", "serving.bundles")) as lake:
+        _say("\nThresholds between the domains:\n")
+        _table(
+            ["direction", "θ", "pairs", "above θ", "shuffled pairs above θ"],
+            lake.con.execute(
+                """
+                SELECT domain || ' > ' || other_domain, theta, pairs, pairs_above, null_pairs_above
+                FROM serving.similarity_thresholds
+                WHERE ds = (SELECT max(ds) FROM serving.similarity_thresholds) AND domain <> other_domain ORDER BY ALL
+                """
+            ).fetchall(),
+        )
+        _say("\nThe strongest bundles of the last day, at most ten:\n")
+        _table(
+            ["bundle", "topic", "knowledge items", "beauty items", "strength", "strongest pair", "shared words"],
+            lake.con.execute(
+                """
+                SELECT bundle_id, topic::VARCHAR, array_to_string(knowledge_items, ' '),
+                       array_to_string(beauty_items, ' '), strength, strongest_similarity, len(shared_words)
+                FROM serving.bundles WHERE ds = (SELECT max(ds) FROM serving.bundles)
+                ORDER BY strength DESC, bundle_id LIMIT 10
                 """
             ).fetchall(),
         )

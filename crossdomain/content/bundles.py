@@ -1,42 +1,46 @@
-"""Bundles: items of both domains around one thing, from the pairs with S_ij above a threshold.
+"""Bundles: K' = { K_i | S_ij > θ } around a topic that both sides share.
 
-Greedy from the strongest pair on: a pair of items that no bundle has yet opens one, further items join
-while they are close enough to the other side's members. An item is in one bundle at most. Fewer and right
-beats many.
+Greedy from the strongest pair on: a pair of free items that share a topic and words of it opens a bundle, further items
+join while they are close enough to the other side's members and about the same topic. Fewer and right beats many.
+``bundle_texts`` says what a bundle is called.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import yaml
 
-from crossdomain.errors import InputError
-from crossdomain.text.normalise import normalise
+Pair = tuple[str, str]
+"""An item of the first domain and one of the second."""
+Topics = tuple[Mapping[str, Mapping[int, float]], Mapping[str, Mapping[int, float]]]
+"""For each domain the topic weights of its items by id."""
+Tokens = tuple[Mapping[str, Collection[str]], Mapping[str, Collection[str]]]
+"""For each domain the words of its items by id."""
 
-BUNDLE_SCHEMA = pa.schema(
-    [
-        ("bundle_id", pa.string()),
-        ("topic", pa.int32()),
-        ("title", pa.string()),
-        ("blurb", pa.string()),
-        ("knowledge_items", pa.list_(pa.string())),
-        ("beauty_items", pa.list_(pa.string())),
-        ("strength", pa.float64()),
-    ]
-)
 
-_FIELDS = ("topic_words", "first_count", "second_count", "first_title", "second_title", "lowest", "highest", "creators")
+@dataclass(frozen=True, kw_only=True)
+class BundleRules:
+    """What may stand together.
 
-_CREATORS = 2
-"""Creators of each side that a blurb names."""
+    Attributes:
+        theta: A pair counts if its similarity is greater.
+        most_items: Most items of one side.
+        most_bundles: Most bundles that an item is in. Two items of different sides are in one bundle together at most.
+        least_topic: Least weight of the bundle's topic in each of its items, 0 to 1.
+        least_words: Least number of the topic's words that the two items of a pair have in common.
+    """
+
+    theta: float
+    most_items: int
+    most_bundles: int
+    least_topic: float
+    least_words: int
 
 
 @dataclass(frozen=True)
@@ -46,12 +50,18 @@ class Bundle:
     Attributes:
         first: Item ids of the first domain, the one that joined first at the front.
         second: Item ids of the second domain.
+        topic: The topic that they share.
         strength: Mean similarity of the pairs across the domains, a pair that is not known counting zero.
+        strongest: The pair that opened it.
+        similarity: Similarity of that pair.
     """
 
     first: tuple[str, ...]
     second: tuple[str, ...]
+    topic: int
     strength: float
+    strongest: Pair
+    similarity: float
 
     @property
     def bundle_id(self) -> str:
@@ -59,222 +69,234 @@ class Bundle:
         members = "\x1f".join([*sorted(self.first), "\x1e", *sorted(self.second)])
         return "b" + hashlib.sha256(members.encode()).hexdigest()[:15]
 
+    @property
+    def pairs(self) -> list[Pair]:
+        """All pairs across the domains."""
+        return [(first, second) for first in self.first for second in self.second]
+
 
 @dataclass(frozen=True)
-class Wording:
-    """Templates of a bundle's texts, from an editable file.
+class Kept:
+    """Pairs that may stand together, with what is known of their items.
 
     Attributes:
-        title: Template of the title.
-        blurbs: Templates of the blurb, one a language, in order; the blurb has a line of each.
-        without_price: The same for bundles with an item without a price.
+        similarity: Similarity of each pair.
+        topics: The topics that a pair shares, the one that it shares most at the front.
     """
 
-    title: str
-    blurbs: tuple[str, ...]
-    without_price: tuple[str, ...]
+    similarity: Mapping[Pair, float]
+    topics: Mapping[Pair, tuple[int, ...]]
 
 
-def read_wording(path: Path) -> Wording:
-    """Templates of bundle texts.
-
-    Raises:
-        InputError: The file is missing or names a field that there is not.
-    """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        wording = Wording(content["title"], tuple(content["blurb"]), tuple(content["blurb_without_price"]))
-        for template in (wording.title, *wording.blurbs, *wording.without_price):
-            template.format(**dict.fromkeys(_FIELDS, ""))
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing: it holds the templates of bundle texts") from None
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, IndexError) as error:
-        fields = ", ".join(_FIELDS)
-        raise InputError(
-            f"{path}: needs title, blurb and blurb_without_price; fields are {fields}, without formats: {error}"
-        ) from error
-    return wording
-
-
-def find_bundles(pairs: pa.Table, *, theta: float, most: int) -> list[Bundle]:
+def find_bundles(
+    pairs: pa.Table,
+    rules: BundleRules,
+    *,
+    topics: Topics,
+    tokens: Tokens,
+    words: Mapping[int, Sequence[str]],
+    duplicates: tuple[Mapping[str, str], Mapping[str, str]] = ({}, {}),
+) -> list[Bundle]:
     """Bundles from pairs across the domains.
 
     Args:
         pairs: Columns first (item of the first domain), second, similarity, cosine; any order, a pair may
             come twice. Pairs without a word in common (cosine 0) are passed over.
-        theta: A pair counts if its similarity is greater.
-        most: Most items of one side.
+        rules: What may stand together.
+        topics: Topic weights of the items; an item without is in no bundle.
+        tokens: For each domain the words of its items by id.
+        words: Words of each topic, the most probable first.
+        duplicates: For each domain the group of an item that is nearly the same as others; never two of one group.
 
     Returns:
         Bundles, the strongest first, then by id.
     """
-    known = _edges(pairs, theta)
-    of_first: defaultdict[str, list[str]] = defaultdict(list)
-    of_second: defaultdict[str, list[str]] = defaultdict(list)
-    order = sorted(known, key=lambda pair: (-known[pair], pair))
-    for first, second in order:
-        of_first[first].append(second)
-        of_second[second].append(first)
-    free_first, free_second = set(of_first), set(of_second)
-    bundles = []
-    for first, second in order:
-        if first not in free_first or second not in free_second:
-            continue
-        firsts, seconds = [first], [second]
-        free_first.discard(first)
-        free_second.discard(second)
-        while len(firsts) < most or len(seconds) < most:
-            # The candidate with the greatest mean similarity to the other side joins, ties by id.
-            options = _options(firsts, of_first, free_second, known, full=len(seconds) >= most, flip=False)
-            options += _options(seconds, of_second, free_first, known, full=len(firsts) >= most, flip=True)
-            options = [option for option in options if option[0] > theta]
-            if not options:
-                break
-            _, flip, joined = min(options, key=lambda option: (-option[0], option[1], option[2]))
-            (firsts if flip else seconds).append(joined)
-            (free_first if flip else free_second).discard(joined)
-        links = [known.get((a, b), 0.0) for a in firsts for b in seconds]
-        bundles.append(Bundle(tuple(firsts), tuple(seconds), round(sum(links) / len(links), 6)))
+    kept = _kept_pairs(pairs, rules, topics, tokens, words)
+    assembly = _Assembly(kept, rules, duplicates)
+    order = sorted(kept.similarity, key=lambda pair: (-kept.similarity[pair], pair))
+    bundles = [bundle for pair in order if (bundle := assembly.open(pair)) is not None]
     return sorted(bundles, key=lambda bundle: (-bundle.strength, bundle.bundle_id))
 
 
-def describe_bundles(
-    bundles: Sequence[Bundle],
-    *,
-    items: tuple[Mapping[str, Mapping[str, Any]], Mapping[str, Mapping[str, Any]]],
-    topics: tuple[Mapping[str, Mapping[int, float]], Mapping[str, Mapping[int, float]]],
-    words: Mapping[int, Sequence[str]],
-    wording: Wording,
-) -> pa.Table:
-    """Bundles with topic, title and blurb.
+def joined_topics(words: Mapping[int, Sequence[str]], least: float) -> dict[int, int]:
+    """For each topic the one that it counts as: the lowest of those that say the same.
+
+    A model may cut one theme in two, a topic for each domain's way of writing; both then have nearly the same words.
+    Two topics say the same if the shorter list shares at least ``least`` of its words with the other, and so do topics
+    that are linked by others.
 
     Args:
-        bundles: Members.
-        items: For each domain the facts of its items by id: title, price, creator, tokens.
-        topics: For each domain the topic weights of its items by id.
-        words: Words of each topic, the most probable first.
-        wording: Templates.
-
-    Returns:
-        ``BUNDLE_SCHEMA`` in the order given. The topic is the one with most weight over both sides, each side
-        counting the same; null where no member has a topic. Topic words are those that a member of each side
-        has, so that the texts claim nothing that the items do not say.
+        words: Words of each topic.
+        least: Share of words, 0 to 1.
     """
-    rows = []
-    for bundle in bundles:
-        first = [items[0][item] for item in bundle.first]
-        second = [items[1][item] for item in bundle.second]
-        topic = _main_topic(bundle, topics)
-        title, blurb = _texts(first, second, words.get(topic, ()) if topic is not None else (), wording)
-        rows.append(
-            {
-                "bundle_id": bundle.bundle_id,
-                "topic": topic,
-                "title": title,
-                "blurb": blurb,
-                "knowledge_items": list(bundle.first),
-                "beauty_items": list(bundle.second),
-                "strength": bundle.strength,
-            }
-        )
-    return pa.Table.from_pylist(rows, schema=BUNDLE_SCHEMA)
+    name = {topic: topic for topic in words}
+    for topic in sorted(words):
+        for other in sorted(words):
+            shorter = min(len(words[topic]), len(words[other]))
+            if topic < other and len(set(words[topic]) & set(words[other])) >= least * shorter > 0:
+                low, high = sorted((name[topic], name[other]))
+                name = {each: low if found == high else found for each, found in name.items()}
+    return name
 
 
-def cross_pairs(similar: pa.Table, *, domains: tuple[str, str], on_sale: tuple[set[str], set[str]]) -> pa.Table:
-    """Pairs across the domains with both items on sale, for :func:`find_bundles`.
-
-    Args:
-        similar: Similar items (``similarity.SIMILAR_SCHEMA``); both directions are taken.
-        domains: First and second domain.
-        on_sale: Ids of the items on sale, by domain.
-    """
-    parts = []
-    for place, (domain, other) in enumerate((domains, domains[::-1])):
-        found = similar.filter((pc.field("domain") == domain) & (pc.field("other_domain") == other))
-        sides = (found["item_id"], found["other_item_id"])
-        first, second = sides if place == 0 else sides[::-1]
-        parts.append(
-            pa.table({"first": first, "second": second, "similarity": found["similarity"], "cosine": found["cosine"]})
-        )
-    first_ids, second_ids = (pa.array(sorted(ids), pa.string()) for ids in on_sale)
-    pairs = pa.concat_tables(parts)
-    kept = pc.and_(pc.is_in(pairs["first"], first_ids), pc.is_in(pairs["second"], second_ids))
-    return pairs.filter(kept)
+def joined_weights(topics: Topics, name: Mapping[int, int]) -> Topics:
+    """Topic weights with those of topics that count as one added up."""
+    first, second = ({item: _summed(weights, name) for item, weights in side.items()} for side in topics)
+    return first, second
 
 
-def _edges(pairs: pa.Table, theta: float) -> dict[tuple[str, str], float]:
-    names = ("first", "second", "similarity", "cosine")
-    rows = zip(*(pairs[name].to_pylist() for name in names), strict=True)
-    return {(first, second): value for first, second, value, cosine in rows if value > theta and cosine > 0}
+def joined_words(words: Mapping[int, Sequence[str]], name: Mapping[int, int]) -> dict[int, list[str]]:
+    """Words of topics that count as one: first ones first, each word once."""
+    joined: dict[int, list[str]] = {}
+    for topic in sorted(set(name.values())):
+        lists = [words[each] for each in sorted(words) if name[each] == topic]
+        longest = max(map(len, lists))
+        ranked = [found[rank] for rank in range(longest) for found in lists if rank < len(found)]
+        joined[topic] = list(dict.fromkeys(ranked))
+    return joined
 
 
-def _options(
-    near: Sequence[str],
-    links: Mapping[str, Sequence[str]],
-    free: set[str],
-    known: Mapping[tuple[str, str], float],
-    *,
-    full: bool,
-    flip: bool,
-) -> list[tuple[float, bool, str]]:
-    """Free items linked to a member of ``near``, with their mean similarity to all of ``near``."""
-    if full:
-        return []
-    found = sorted({other for member in near for other in links[member] if other in free})
-    result = []
-    for other in found:
-        values = [known.get((other, member) if flip else (member, other), 0.0) for member in near]
-        result.append((sum(values) / len(values), flip, other))
-    return result
+def tokens_of(items: tuple[Mapping[str, Mapping[str, Any]], Mapping[str, Mapping[str, Any]]]) -> Tokens:
+    """The words of items, from their facts by id."""
+    first, second = ({item: fact["tokens"] for item, fact in side.items()} for side in items)
+    return first, second
 
 
-def _main_topic(
-    bundle: Bundle, topics: tuple[Mapping[str, Mapping[int, float]], Mapping[str, Mapping[int, float]]]
-) -> int | None:
-    weight: defaultdict[int, float] = defaultdict(float)
-    for members, side in ((bundle.first, topics[0]), (bundle.second, topics[1])):
-        for item in members:
-            for topic, value in side.get(item, {}).items():
-                weight[topic] += value / len(members)
-    return min(weight, key=lambda topic: (-round(weight[topic], 9), topic)) if weight else None
-
-
-def _texts(
-    first: Sequence[Mapping[str, Any]],
-    second: Sequence[Mapping[str, Any]],
-    words: Sequence[str],
-    wording: Wording,
-) -> tuple[str, str]:
-    in_first = {word for item in first for word in item["tokens"]}
-    in_second = {word for item in second for word in item["tokens"]}
-    shared = in_first & in_second
-    chosen = [word for word in words if word in shared][:3]
-    if not chosen:
-        counts = {w: sum(w in set(item["tokens"]) for item in (*first, *second)) for w in shared}
-        chosen = sorted(counts, key=lambda word: (-counts[word], word))[:3]
-    prices = [item["price"] for item in (*first, *second)]
-    priced = all(price is not None for price in prices)
-    sides = [list(dict.fromkeys(item["creator"] for item in side if item["creator"])) for side in (first, second)]
-    creators = list(dict.fromkeys(creator for side in sides for creator in side[:_CREATORS]))
-    fields = {
-        "topic_words": "、".join(chosen),
-        "first_count": len(first),
-        "second_count": len(second),
-        "first_title": _short(first[0]["title"]),
-        "second_title": _short(second[0]["title"]),
-        "lowest": _price(min(prices)) if priced else "",
-        "highest": _price(max(prices)) if priced else "",
-        "creators": "、".join(creators),
+def shared_words(bundle: Bundle, tokens: Tokens, words: Mapping[int, Sequence[str]]) -> list[str]:
+    """Words of the bundle's topic that a member of each side has: what most members have first, then by the topic."""
+    sides = [
+        [set(tokens[side][item]) for item in members] for side, members in enumerate((bundle.first, bundle.second))
+    ]
+    # The mean of the sides' shares: a side with more items has no more say.
+    share = {
+        word: tuple(sum(word in item for item in side) / len(side) for side in sides)
+        for word in words.get(bundle.topic, ())
     }
-    blurbs = wording.blurbs if priced else wording.without_price
-    return wording.title.format(**fields), "\n".join(blurb.format(**fields) for blurb in blurbs)
+    shared = [word for word, (first, second) in share.items() if first and second]
+    return sorted(shared, key=lambda word: -round(sum(share[word]), 9))
 
 
-def _short(title: str | None, most: int = 24) -> str:
-    plain = normalise(title) if title is None or "<" in title or "&" in title else " ".join(title.split())
-    return plain if len(plain) <= most else plain[: most - 1] + "…"
+def _kept_pairs(
+    pairs: pa.Table,
+    rules: BundleRules,
+    topics: Topics,
+    tokens: Tokens,
+    words: Mapping[int, Sequence[str]],
+) -> Kept:
+    """Pairs above θ that share a topic and enough of its words."""
+    strong = pairs.filter((pc.field("similarity") > rules.theta) & (pc.field("cosine") > 0))
+    rows = zip(*(strong[name].to_pylist() for name in ("first", "second", "similarity")), strict=True)
+    known = {(first, second): value for first, second, value in rows}
+    shared = {}
+    for first, second in known:
+        in_both = set(tokens[0].get(first, ())) & set(tokens[1].get(second, ()))
+        shared[first, second] = tuple(
+            topic
+            for topic in _shared_topics(topics[0].get(first, {}), topics[1].get(second, {}), rules.least_topic)
+            if sum(word in in_both for word in words.get(topic, ())) >= rules.least_words
+        )
+    return Kept(
+        {pair: known[pair] for pair, found in shared.items() if found},
+        {pair: found for pair, found in shared.items() if found},
+    )
 
 
-def _price(price: Any) -> str:
-    text = f"{price:.2f}"
-    return text.removesuffix(".00")
+def _summed(weights: Mapping[int, float], name: Mapping[int, int]) -> dict[int, float]:
+    total: defaultdict[int, float] = defaultdict(float)
+    for topic, weight in weights.items():
+        total[name.get(topic, topic)] += weight
+    return dict(total)
+
+
+def _shared_topics(first: Mapping[int, float], second: Mapping[int, float], least: float) -> list[int]:
+    """Topics with enough weight in both items, by the geometric mean of the weights, ties by id."""
+    found = [topic for topic, weight in first.items() if weight >= least and second.get(topic, 0.0) >= least]
+    return sorted(found, key=lambda topic: (-round(first[topic] * second[topic], 9), topic))
+
+
+@dataclass
+class _Assembly:
+    """Puts bundles together, one after the other, and remembers who is in how many."""
+
+    kept: Kept
+    rules: BundleRules
+    duplicates: tuple[Mapping[str, str], Mapping[str, str]]
+    uses: tuple[Counter[str], Counter[str]] = field(default_factory=lambda: (Counter(), Counter()))
+    together: set[Pair] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.links: tuple[defaultdict[str, list[str]], defaultdict[str, list[str]]] = (
+            defaultdict(list),
+            defaultdict(list),
+        )
+        for first, second in sorted(self.kept.similarity):
+            self.links[0][first].append(second)
+            self.links[1][second].append(first)
+
+    def open(self, pair: Pair) -> Bundle | None:
+        """The bundle that a pair opens; null where one of its items is not free or they are nearly the same."""
+        if pair in self.together or not (self._free(0, pair[0]) and self._free(1, pair[1])):
+            return None
+        if self._group(0, pair[0]) == self._group(1, pair[1]):
+            return None
+        topic = self.kept.topics[pair][0]
+        members = ([pair[0]], [pair[1]])
+        while (best := self._next(members, topic)) is not None:
+            side, item = best
+            members[side].append(item)
+        for side in (0, 1):
+            self.uses[side].update(members[side])
+        links = [self.kept.similarity.get((a, b), 0.0) for a in members[0] for b in members[1]]
+        bundle = Bundle(
+            tuple(members[0]),
+            tuple(members[1]),
+            topic,
+            round(sum(links) / len(links), 6),
+            pair,
+            self.kept.similarity[pair],
+        )
+        self.together.update(bundle.pairs)
+        return bundle
+
+    def _next(self, members: tuple[list[str], list[str]], topic: int) -> tuple[int, str] | None:
+        """The free item with the greatest mean similarity to the other side's members, if that is above θ."""
+        options = []
+        for side in (0, 1):
+            near = members[1 - side]
+            if len(members[side]) >= self.rules.most_items:
+                continue
+            for item in sorted({other for member in near for other in self.links[1 - side][member]}):
+                if self._fits(side, item, members, topic):
+                    mean = sum(self._value(side, item, member, topic) for member in near) / len(near)
+                    options.append((-mean, side, item))
+        if not options or -min(options)[0] <= self.rules.theta:
+            return None
+        _, side, item = min(options)
+        return side, item
+
+    def _fits(self, side: int, item: str, members: tuple[list[str], list[str]], topic: int) -> bool:
+        if item in members[side] or not self._free(side, item):
+            return False
+        near = members[1 - side]
+        if any(_pair(side, item, member) in self.together for member in near):
+            return False
+        taken = {self._group(place, member) for place in (0, 1) for member in members[place]}
+        return self._group(side, item) not in taken
+
+    def _value(self, side: int, item: str, member: str, topic: int) -> float:
+        """Similarity of a pair; zero where it is not about the topic."""
+        pair = _pair(side, item, member)
+        return self.kept.similarity[pair] if topic in self.kept.topics.get(pair, ()) else 0.0
+
+    def _free(self, side: int, item: str) -> bool:
+        return self.uses[side][item] < self.rules.most_bundles
+
+    def _group(self, side: int, item: str) -> tuple[str, ...]:
+        """Names what an item is nearly the same as: its group, or itself alone."""
+        group = self.duplicates[side].get(item)
+        return (str(side), item) if group is None else (group,)
+
+
+def _pair(side: int, item: str, other: str) -> Pair:
+    """The pair of an item of a side and one of the other, in the order of the domains."""
+    return (item, other) if side == 0 else (other, item)

@@ -140,24 +140,20 @@ def tfidf(counts: sparse.csr_matrix) -> sparse.csr_matrix:
 
 
 def item_facts(
-    catalogue: pa.Table, items: pa.Table, *, domains: tuple[str, str]
+    items: pa.Table, *, domains: tuple[str, str]
 ) -> tuple[dict[str, dict[str, object]], dict[str, dict[str, object]]]:
     """For each domain what bundles say of an item, by item id.
 
     Args:
-        catalogue: Columns domain, item_id, title, creator, price, on_sale.
-        items: Tokens (``TOKEN_SCHEMA``) of the same items.
+        items: Columns domain, item_id, title, creator, price, tokens.
         domains: The two domains in their order; items of others are refused.
 
     Returns:
-        Mappings with title, creator, price, on_sale and tokens.
+        Mappings with the columns of the item's row.
     """
     sides: tuple[dict[str, dict[str, object]], dict[str, dict[str, object]]] = ({}, {})
-    facts = catalogue.select(["domain", "item_id", "title", "creator", "price", "on_sale"]).to_pylist()
-    for fact in facts:
+    for fact in items.to_pylist():
         sides[domains.index(fact["domain"])][fact["item_id"]] = fact
-    for row in items.select(["domain", "item_id", "tokens"]).to_pylist():
-        sides[domains.index(row["domain"])][row["item_id"]]["tokens"] = row["tokens"]
     return sides
 
 

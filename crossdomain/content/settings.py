@@ -144,12 +144,22 @@ class BundleSettings(_Settings):
     """Which items a bundle joins.
 
     Attributes:
-        theta: Least similarity of a knowledge and a beauty item that a bundle may join.
+        theta: A knowledge and a beauty item may stand together if their similarity is greater; 0: the threshold that
+            was calibrated (``serving.similarity_thresholds``), the greater one of the two directions.
         bundle_items: Most items of one side in a bundle.
+        bundles_per_item: Most bundles that an item is in; two items are in one bundle together at most.
+        bundle_topic: Least weight of the bundle's topic in each of its items.
+        bundle_words: Least number of the topic's words that a knowledge and a beauty item of a bundle have in common.
+        bundle_same_topic: Topics with at least this share of their words in common count as one for bundles: a model
+            may cut one theme in two, a topic for each domain's way of writing.
     """
 
-    theta: float = 0.25
+    theta: float = 0.0
     bundle_items: int = 5
+    bundles_per_item: int = 1
+    bundle_topic: float = 0.15
+    bundle_words: int = 2
+    bundle_same_topic: float = 0.5
 
 
 _ALL = (TopicSettings, SimilaritySettings, DuplicateSettings, BundleSettings)

@@ -3,39 +3,7 @@
 
 const SYMBOLS = { complete: "✓", refused: "✕", missing: "○", not_due: "·" };
 const SVG = "http://www.w3.org/2000/svg";
-const STORED_LANGUAGE = "crossdomain-status-language";
-let language = localStorage.getItem(STORED_LANGUAGE) || (navigator.language.startsWith("zh") ? "zh" : "en");
 let latest = null;
-
-function word(name, values = {}) {
-  const text = WORDS[language][name] ?? name;
-  return text.replace(/\{(\w+)\}/g, (whole, key) => (key in values ? String(values[key]) : whole));
-}
-
-function element(name, { text, className, title, ...attributes } = {}, children = []) {
-  const made = document.createElement(name);
-  if (text !== undefined) made.textContent = text;
-  if (className) made.className = className;
-  if (title) made.title = title;
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-}
-
-function replace(id, ...children) {
-  document.getElementById(id).replaceChildren(...children);
-}
-
-function tableOf(headings, rows) {
-  const cells = headings.map((text) => element("th", { text, scope: "col" }));
-  return element("table", {}, [
-    element("thead", {}, [element("tr", {}, cells)]),
-    element("tbody", {}, rows.map((row) => element("tr", {}, row))),
-  ]);
-}
-
-const textCell = (text, className) => element("td", { text: text ?? "–", className });
-const numberCell = (text) => textCell(text, "number");
 
 function count(number) {
   return number.toLocaleString(language);
@@ -63,9 +31,8 @@ function moment(text, timeZone) {
 }
 
 function drawWords() {
-  document.documentElement.lang = language;
+  drawStaticWords();
   document.title = word("title");
-  for (const place of document.querySelectorAll("[data-word]")) place.textContent = word(place.dataset.word);
   const entries = Object.entries(SYMBOLS).map(([state, symbol]) =>
     element("li", {}, [element("span", { className: state, text: `${symbol} ${word(state)}` })]));
   replace("legend", ...entries);
@@ -344,8 +311,7 @@ async function load() {
 document.getElementById("reload").addEventListener("click", load);
 document.getElementById("days").addEventListener("change", load);
 document.getElementById("language").addEventListener("click", () => {
-  language = language === "zh" ? "en" : "zh";
-  localStorage.setItem(STORED_LANGUAGE, language);
+  changeLanguage();
   draw();
 });
 drawWords();

@@ -9,12 +9,18 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
+from crossdomain.content.plots import DayShare, Histogram, TopicMark, similarity_distribution, topic_map, topic_shares
+from crossdomain.content.report import write_plots
+from crossdomain.content.topic_layout import hellinger_distances
 from crossdomain.demo.airflow_session import AirflowSession
 from crossdomain.jobs.runner import open_lake
 from crossdomain.quality.data_docs import write_data_docs
@@ -22,6 +28,9 @@ from crossdomain.quality.results import GateResult, RuleResult, to_quality_rows
 from crossdomain.settings import Settings
 from crossdomain.storage.home import Home
 from crossdomain.tables import registry
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -70,6 +79,39 @@ EXPERIMENT = (
     "4000 AS n_control, 0.05 AS alpha, 'z_delta' AS method, 'delta' AS relative_method, 'measured' AS verdict, "
     "DATE '2026-01-05' AS first_ds, DATE '2026-01-07' AS last_ds"
 )
+BUNDLE = (
+    "SELECT 'b1' AS bundle_id, 1 AS topic, '面霜、屏障：护肤课 × 面霜' AS title, '围绕“面霜”\nAround “面霜”' AS blurb, "
+    f"'双方都讲到\n{HOSTILE.replace(QUOTE, QUOTE * 2)}' AS reason, ['k1'] AS knowledge_items, ['b1'] AS beauty_items, "
+    "0.5 AS strength, ['面霜'] AS shared_words, 'k1' AS strongest_knowledge_item, 'b1' AS strongest_beauty_item, "
+    "0.5 AS strongest_similarity, 99 AS price_min, 129.5 AS price_max, 228.5 AS price_sum, ['林'] AS lecturers, "
+    "['某牌'] AS brands"
+)
+DAG = """
+from airflow.sdk import dag
+
+@dag(schedule=None)
+def content_daily():
+    pass
+
+content_daily()
+"""
+
+
+def pictures(days: list[date]) -> dict[str, bytes]:
+    """Pictures of three topics, one of them with a label that would be markup."""
+    words = np.array([[0.6, 0.3, 0.1], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6]])
+    labels = ["面霜、屏障、保湿", HOSTILE, "基金、理财、定投"]
+    marks = [
+        TopicMark(n + 1, label, share, part)
+        for n, (label, share, part) in enumerate(zip(labels, (0.5, 0.3, 0.2), (0.5, 0.1, 1.0), strict=True))
+    ]
+    shares = [DayShare(day, mark.topic, mark.label, mark.share) for day in days for mark in marks]
+    bins = Histogram("知识 knowledge → 美妆 beauty", (0.0, 0.1, 0.2, 0.3), (900, 50, 40), (940, 20, 0), 0.2, 40)
+    return {
+        "topic_map": topic_map(marks, hellinger_distances(words), caption="2026-01-07"),
+        "topic_shares": topic_shares(shares, caption="2026-01-05 … 2026-01-07"),
+        "similarity": similarity_distribution([bins], caption="2026-01-07"),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +127,7 @@ def lake_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("serving.drift_results", 7, ALARM),
         ("serving.consistency_results", 7, BROKEN_REFERENCE),
         ("derived.row_counts", 7, COUNTED),
+        ("serving.bundles", 7, BUNDLE),
     ]
     with open_lake(settings) as lake:
         for name, day, rows in [*written, *decided]:
@@ -93,6 +136,9 @@ def lake_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
             lake.commit(tables.get(name), [staged], replace={"ds": [values["ds"]]})
         spec, values = tables.get("derived.deliveries"), {"feed": "shop", "ds": "2026-01-07"}
         lake.commit(spec, [lake.stage(spec, DELIVERED, values, made_by={})], replace={"ds": [values["ds"]]})
+    days = [date(2026, 1, day) for day in (5, 6, 7)]
+    for place, day in enumerate(days[1:], start=2):
+        write_plots(Home(home), day, pictures(days[:place]))
     rule = RuleResult("events.value.at_least", "fail", False, HOSTILE, 3, 9, "No negative sales.")
     write_data_docs(Home(home), date(2026, 1, 6), [GateResult("clean.events", date(2026, 1, 6), 9, (rule,))])
     return home
@@ -100,9 +146,10 @@ def lake_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def session(lake_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowSession]:
-    """An Airflow without DAGs, with this project's plugins, looking at that home."""
+    """An Airflow with one empty DAG and this project's plugins, looking at that home."""
     folder = tmp_path_factory.mktemp("airflow")
     (folder / "dags").mkdir()
+    (folder / "dags" / "content_daily.py").write_text(DAG, encoding="utf-8")
     env = {"CROSSDOMAIN_HOME": str(lake_home), "CROSSDOMAIN_START": FIRST.isoformat()}
     with AirflowSession(folder / "dags", REPOSITORY / "plugins", folder / "home", env) as session:
         yield session
@@ -128,7 +175,13 @@ def status_of(address: str) -> int:
         return error.code
 
 
-@pytest.mark.parametrize("path", ["", "overview.json", "page.js", "words.js", "page.css", "data-docs/index.html"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "", "overview.json", "page.js", "words.js", "elements.js", "page.css", "data-docs/index.html", "content.html",
+        "content.js", "content.json", "content/2026-01-07/topic_map.svg",
+    ],
+)  # fmt: skip
 def test_nobody_sees_the_page_without_login(session: AirflowSession, path: str) -> None:
     assert status_of(f"{session.address}/crossdomain-status/{path}") == 401
 
@@ -138,7 +191,9 @@ def test_nothing_else_is_served(session: AirflowSession, path: str) -> None:
     assert status_of(f"{session.address}/crossdomain-status/{path}") == 404
 
 
-def test_page_shows_the_days_of_the_lake(session: AirflowSession, tmp_path: Path) -> None:
+@contextmanager
+def signed_in(session: AirflowSession) -> Iterator[tuple[Page, list[str]]]:
+    """A page of a browser that is signed in, and the errors that scripts on it raise."""
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=60_000)
@@ -154,7 +209,14 @@ def test_page_shows_the_days_of_the_lake(session: AirflowSession, tmp_path: Path
         page.locator("input[name=password]").fill(password)
         page.locator("button[type=submit]").click()
         page.wait_for_url(lambda address: "/login" not in address)
+        yield page, problems
+        browser.close()
 
+
+def test_page_shows_the_days_of_the_lake(session: AirflowSession, tmp_path: Path) -> None:
+    from playwright.sync_api import expect
+
+    with signed_in(session) as (page, problems):
         page.get_by_role("button", name="Browse").click()
         page.get_by_role("menuitem", name="Data status").click()
         page.wait_for_url("**/plugin/crossdomain-status")
@@ -193,4 +255,36 @@ def test_page_shows_the_days_of_the_lake(session: AirflowSession, tmp_path: Path
         for name in ("..%2Fquality%2F2026-01-06.json", ".lock", "rules-2026-01-05.html"):
             assert page.request.get(f"{session.address}/crossdomain-status/data-docs/{name}").status == 404, name
         assert problems == []
-        browser.close()
+
+
+def test_content_page_is_a_tab_of_the_dag(session: AirflowSession, tmp_path: Path) -> None:
+    from playwright.sync_api import expect
+
+    with signed_in(session) as (page, problems):
+        page.goto(f"{session.address}/dags/content_daily")
+        page.get_by_role("link", name="内容图表 Content").click()
+        page.wait_for_url("**/dags/content_daily/plugin/crossdomain-content")
+        content = page.frame_locator("iframe")
+        expect(content.locator("body[data-ready=yes]")).to_have_count(1)
+        expect(content.locator("#summary")).to_have_text("Content of 2026-01-07, made by content_daily.")
+        for name in ("topic_map", "topic_shares", "similarity"):
+            image = content.locator(f"img[data-plot={name}]")
+            expect(image).to_have_attribute("src", f"content/2026-01-07/{name}.svg")
+            image.evaluate("image => image.decode()")
+            assert image.evaluate("image => image.naturalWidth") == 1080
+        expect(content.locator("#bundles td").first).to_have_text("面霜、屏障：护肤课 × 面霜")
+        expect(content.locator("#bundles")).to_contain_text(HOSTILE)
+        expect(content.locator("#bundles")).to_contain_text("99.00 … 129.50")
+        content.locator("#day").select_option("2026-01-06")
+        expect(content.locator("#bundles")).to_contain_text("No bundle on this day")
+        content.locator("#language").click()
+        expect(content.locator("#summary")).to_have_text("2026-01-06 的内容，由 content_daily 生成。")
+        page.screenshot(path=tmp_path / "tab.png", full_page=True)
+
+        page.goto(f"{session.address}/crossdomain-status/content.html?dag=clean_daily")
+        expect(page.locator("#summary")).to_contain_text("不是此 DAG 的产物，而是 content_daily 的")
+        page.screenshot(path=tmp_path / "content.png", full_page=True)
+        assert page.title() == "内容：主题、相似度与组合"
+        for name in ("2026-01-09/topic_map", "2026-01-07/..%2Fsimilarity", "..%2F2026-01-07/topic_map", "2026-01-07/x"):
+            assert page.request.get(f"{session.address}/crossdomain-status/content/{name}.svg").status == 404, name
+        assert problems == []
