@@ -10,7 +10,9 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 from crossdomain.content.bundles import cross_pairs, find_bundles
-from crossdomain.content.documents import TEXT_COLUMNS, TOKEN_SCHEMA, TermMatrix, term_matrix, tokenise
+from crossdomain.content.choosing import choose_topics
+from crossdomain.content.documents import TEXT_COLUMNS, TOKEN_SCHEMA, TermMatrix, term_matrix, texts_of, tokenise
+from crossdomain.content.reading import Texts
 from crossdomain.content.settings import BundleSettings, SimilaritySettings, TopicSettings
 from crossdomain.content.similarity import similar_items
 from crossdomain.content.topics import item_topics
@@ -25,7 +27,7 @@ BUNDLES = BundleSettings()
 DOMAINS = Settings().domains
 
 
-def world(items: int, seed: int) -> tuple[TermMatrix, np.ndarray]:
+def world(items: int, seed: int) -> tuple[TermMatrix, Texts, np.ndarray]:
     """Words of a demo world's items with the shipped word lists, and the planted topic of each."""
     rows, truth = [], {}
     for domain, found in build_catalogues(items=items, calendar=Calendar(date(2026, 1, 5), 5, 60), seed=seed).items():
@@ -39,8 +41,9 @@ def world(items: int, seed: int) -> tuple[TermMatrix, np.ndarray]:
         user_words=read_user_words(folder / "user_dictionary.txt"),
         stop_words=read_stop_words(folder / "stop_words.txt"),
     )
-    terms = term_matrix(tokenise(pa.Table.from_pylist(rows), TOKEN_SCHEMA.empty_table(), tokenizer).items)
-    return terms, np.array([truth[key] for key in zip(terms.domains, terms.item_ids, strict=True)])
+    tokens = tokenise(pa.Table.from_pylist(rows), TOKEN_SCHEMA.empty_table(), tokenizer).items
+    terms = term_matrix(tokens)
+    return terms, texts_of(tokens), np.array([truth[key] for key in zip(terms.domains, terms.item_ids, strict=True)])
 
 
 def matched(weights: np.ndarray, truth: np.ndarray) -> float:
@@ -50,15 +53,16 @@ def matched(weights: np.ndarray, truth: np.ndarray) -> float:
     return float(table[linear_sum_assignment(-table)].sum() / len(truth))
 
 
-def found_topics(terms: TermMatrix) -> np.ndarray:
-    model = train_topics(terms, TopicSettings())
+def found_topics(terms: TermMatrix, texts: Texts) -> np.ndarray:
+    number, _ = choose_topics(terms, texts, TopicSettings())
+    model = train_topics(terms, texts, TopicSettings(), topics=number)
     assert model is not None
     return item_topics(model, terms)
 
 
 def test_planted_topics_and_bundles_are_found() -> None:
-    terms, truth = world(1200, 1)
-    weights = found_topics(terms)
+    terms, texts, truth = world(1200, 1)
+    weights = found_topics(terms, texts)
     assert matched(weights, truth) >= 0.8
 
     on_sale = np.ones(len(truth), dtype=bool)
@@ -82,5 +86,5 @@ def test_planted_topics_and_bundles_are_found() -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(1, 21))
 def test_planted_topics_are_found_in_many_worlds(seed: int) -> None:
-    terms, truth = world(2000 if seed % 2 else 800, seed)
-    assert matched(found_topics(terms), truth) >= 0.8
+    terms, texts, truth = world(2000 if seed % 2 else 800, seed)
+    assert matched(found_topics(terms, texts), truth) >= 0.8
