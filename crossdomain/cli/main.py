@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from crossdomain.cli import contract, demo, exchange, experiment, export, keys, lake, privacy, quality
+from crossdomain.cli import contract, demo, evaluate, exchange, experiment, export, keys, lake, privacy, quality
 from crossdomain.cli.output import Json, errors, show
 from crossdomain.errors import InputError
 from crossdomain.settings import Settings, parse_day
@@ -18,6 +18,7 @@ from crossdomain.settings import Settings, parse_day
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 app.add_typer(contract.app, name="contract")
 app.add_typer(demo.app, name="demo")
+app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(exchange.app, name="exchange")
 app.add_typer(experiment.app, name="experiment")
 app.add_typer(export.app, name="export")

@@ -50,6 +50,7 @@ CHANGES_SCHEMA = pa.schema(
 )
 
 _TINY = 1e-100
+_FEW = 0.05
 _BLOCK = 1 << 21
 
 
@@ -205,11 +206,11 @@ def labels_of(model: TopicModel, shares: np.ndarray | None = None, *, words: int
 def shared_p(model: TopicModel, terms: TermMatrix, *, words: int = 10) -> np.ndarray:
     """How likely it is that chance alone makes a topic hold together in both domains, (topics,).
 
-    In each domain the items that have at least two of the topic's first words are counted, against what the same
-    words thrown at random over the domain's items would give: a word that makes up f of the domain's text stands in
-    an item of n words with the chance 1 - exp(-n f). The count's tail is that of a Poisson variable of the same mean,
-    which is never lighter (Le Cam 1960). The greater p-value of the domains counts, times the number of topics
-    (Bonferroni); 1 where there is one domain.
+    In each domain the items that have many of the topic's first words are counted, against what the same words thrown
+    at random over the domain's items would give: a word that makes up f of the domain's text stands in an item of n
+    words with the chance 1 - exp(-n f). Many is the least number, from two on, that chance gives to at most one item
+    in twenty. The count's tail is that of a Poisson variable of the same mean, which is never lighter (Le Cam 1960).
+    The greater p-value of the domains counts, times the number of topics (Bonferroni); 1 where there is one domain.
     """
     counts = _known_terms(model, terms)
     first = np.argsort(-model.topic_word, axis=1, kind="stable")[:, :words]
@@ -222,13 +223,22 @@ def shared_p(model: TopicModel, terms: TermMatrix, *, words: int = 10) -> np.nda
         lengths = np.asarray(here.sum(axis=1)).ravel()
         frequency = np.asarray(here.sum(axis=0)).ravel() / max(1.0, float(lengths.sum()))
         for topic, chosen in enumerate(first):
-            absent = np.exp(-np.outer(lengths, frequency[chosen]))
-            none = absent.prod(axis=1)
-            one = none * ((1 - absent) / absent).sum(axis=1)
-            expected = float((1 - none - one).clip(0).sum())
-            found = int((np.diff(sparse.csr_matrix(here[:, chosen]).indptr) >= 2).sum())
-            result[topic] = max(result[topic], float(poisson.sf(found - 1, expected)))
+            expected = _chance_of_many(-np.expm1(-np.outer(lengths, frequency[chosen])))
+            many = 2 + int(np.argmax([*(expected[2:] <= _FEW * len(rows)), True]))
+            found = int((np.diff(sparse.csr_matrix(here[:, chosen]).indptr) >= many).sum())
+            result[topic] = max(result[topic], float(poisson.sf(found - 1, expected[min(many, len(expected) - 1)])))
     return np.round(np.minimum(1.0, result * len(model.ids)), 6)
+
+
+def _chance_of_many(chances: np.ndarray) -> np.ndarray:
+    """Expected number of rows in which at least m of independent events happen, for m from 0 to their number."""
+    exactly = np.zeros((chances.shape[1] + 1, len(chances)))
+    exactly[0] = 1.0
+    for chance in chances.T:
+        exactly[1:] = exactly[1:] * (1 - chance) + exactly[:-1] * chance
+        exactly[0] *= 1 - chance
+    expected: np.ndarray = exactly.sum(axis=1)[::-1].cumsum()[::-1]
+    return expected
 
 
 def new_share(trained: Collection[str], current: Sequence[str]) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from crossdomain.content.settings import TopicSettings
 from crossdomain.jobs.model import Input, Job, JobContext
 from crossdomain.settings import Settings
-from crossdomain.text.tokens import make_tokenizer, read_stop_words, read_user_words, tokenizer_version
+from crossdomain.text.tokens import make_tokenizer, tokenizer_version, word_lists
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,7 +48,7 @@ def build(ctx: JobContext) -> None:
     choices = TopicSettings.from_env(seed=ctx.settings.seed)
     catalogue = ctx.con.sql(_CATALOGUE).to_arrow_table()
     known = ctx.con.sql("FROM previous.item_tokens").to_arrow_table().select(documents.TOKEN_SCHEMA.names)
-    tokenizer = make_tokenizer(**_word_lists(ctx.settings, choices))
+    tokenizer = make_tokenizer(engine=choices.engine, **word_lists(ctx.settings.include / "text"))
     tokenised = documents.tokenise(catalogue, known, tokenizer)
     ctx.write("derived.item_tokens", tokenised.items)
 
@@ -133,21 +133,12 @@ def _train(
     return model, [asdict(one) for one in candidates]
 
 
-def _word_lists(settings: Settings, choices: TopicSettings) -> dict[str, Any]:
-    folder = settings.include / "text"
-    return {
-        "engine": choices.engine,
-        "user_words": read_user_words(folder / "user_dictionary.txt"),
-        "stop_words": read_stop_words(folder / "stop_words.txt"),
-    }
-
-
 def _config(settings: Settings) -> Mapping[str, Any]:
     choices = TopicSettings.from_env(seed=settings.seed)
     return {
         "choices": asdict(choices),
         "domains": settings.domains,
-        "tokenizer": tokenizer_version(**_word_lists(settings, choices)),
+        "tokenizer": tokenizer_version(engine=choices.engine, **word_lists(settings.include / "text")),
     }
 
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from crossdomain.errors import InputError
 from crossdomain.text.normalise import normalise
@@ -111,7 +111,7 @@ def make_tokenizer(
     Raises:
         InputError: The engine is not known.
     """
-    words, stops = _word_lists(user_words, stop_words)
+    words, stops = _normal_lists(user_words, stop_words)
     if engine == "rjieba":
         cut = _rjieba(words)
     elif engine == "jieba":
@@ -137,7 +137,7 @@ def tokenizer_version(
     min_characters: int = 2,
 ) -> str:
     """The version that :func:`make_tokenizer` gives for the same arguments, without loading the engine."""
-    words, stops = _word_lists(user_words, stop_words)
+    words, stops = _normal_lists(user_words, stop_words)
     return _version(engine, words, stops, min_characters)
 
 
@@ -169,6 +169,18 @@ def read_stop_words(path: Path) -> list[str]:
         InputError: The file is missing or not UTF-8.
     """
     return [line for _, line in _lines(path)]
+
+
+def word_lists(folder: Path) -> dict[str, Any]:
+    """The word lists of a folder as arguments of :func:`make_tokenizer`.
+
+    Raises:
+        InputError: A file is missing or does not parse.
+    """
+    return {
+        "user_words": read_user_words(folder / "user_dictionary.txt"),
+        "stop_words": read_stop_words(folder / "stop_words.txt"),
+    }
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -231,7 +243,7 @@ def _bounded(word: str) -> str:
     return pattern
 
 
-def _word_lists(user_words: Iterable[UserWord], stop_words: Collection[str]) -> tuple[list[UserWord], frozenset[str]]:
+def _normal_lists(user_words: Iterable[UserWord], stop_words: Collection[str]) -> tuple[list[UserWord], frozenset[str]]:
     """Both lists normalised, the user words in their order; of a word given twice the greater frequency."""
     frequency: dict[str, int | None] = {}
     for given in user_words:
