@@ -3,8 +3,8 @@
 **Does** fold the day into the catalogue; tokenise what is new; topics over both domains; similarity between
 their items; bundles.
 
-**Runs on** `clean`. **Outputs** `derived.catalogue`; `derived.item_tokens`, `serving.topics`, `serving.item_topics`;
-`serving.similar_items`; `serving.bundles`. **Emits** `catalogue`, `topics`, `similar`, `bundles`.
+**Runs on** `clean`. **Outputs** `derived.catalogue`; `derived.item_tokens`, `serving.topics`, `serving.item_topics`,
+`serving.topic_changes`; `serving.similar_items`; `serving.bundles`. **Emits** `catalogue`, `topics`, `similar`, `bundles`.
 
 **Rerun** clear the run of that day, or `crossdomain run JOB --date D` for the jobs `catalogue`, `topics`, `similar`
 and `bundles` in this order.

@@ -17,11 +17,12 @@ from typing import Any, Protocol
 
 from crossdomain.errors import InputError
 from crossdomain.text.normalise import normalise
+from crossdomain.text.simplified import simplify
 
 ENGINES = ("rjieba", "jieba")
 """Engines that give jieba's words; the first is the default (about seven times as fast)."""
 
-_RULES = "2"
+_RULES = "3"
 """Changes when the rules of this module or of ``normalise`` give other tokens for the same text."""
 
 _HAN = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -76,8 +77,8 @@ class WordTokenizer:
     min_characters: int = 2
 
     def tokens(self, text: str | None) -> list[str]:
-        """Words of a text: normalised, without stop words, bare numbers and single characters."""
-        plain = normalise(text)
+        """Words of a text: normalised and simplified, without stop words, bare numbers and single characters."""
+        plain = simplify(normalise(text))
         if not plain:
             return []
         stop, least = self.stop_words, self.min_characters
@@ -247,12 +248,12 @@ def _normal_lists(user_words: Iterable[UserWord], stop_words: Collection[str]) -
     """Both lists normalised, the user words in their order; of a word given twice the greater frequency."""
     frequency: dict[str, int | None] = {}
     for given in user_words:
-        word = normalise(given.word)
+        word = simplify(normalise(given.word))
         known = frequency.get(word)
         if word:
             frequency[word] = given.frequency if known is None else max(known, given.frequency or 0)
     words = [UserWord(word, frequency[word]) for word in sorted(frequency)]
-    return words, frozenset(filter(None, (normalise(word) for word in stop_words)))
+    return words, frozenset(filter(None, (simplify(normalise(word)) for word in stop_words)))
 
 
 def _version(engine: str, words: list[UserWord], stops: frozenset[str], min_characters: int) -> str:

@@ -1,0 +1,26 @@
+"""Traditional Chinese characters as simplified ones, so that one word is one word."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.resources import files
+
+
+def simplify(text: str) -> str:
+    """The text with each traditional character as its simplified one (OpenCC's table), others as they are.
+
+    One character becomes one: of several forms OpenCC's first is taken, and words that differ between the places
+    (``軟體``, ``软件``) are not translated.
+    """
+    forms, traditional = _table()
+    return text.translate(forms) if traditional.search(text) else text
+
+
+@cache
+def _table() -> tuple[dict[int, str], re.Pattern[str]]:
+    content = (files("opencc") / "dictionary" / "TSCharacters.txt").read_text(encoding="utf-8")
+    pairs = (line.split("\t") for line in content.splitlines() if "\t" in line)
+    forms = {given: options.split(" ")[0] for given, options in pairs}
+    forms = {given: simple for given, simple in forms.items() if len(given) == len(simple) == 1 and given != simple}
+    return {ord(given): simple for given, simple in forms.items()}, re.compile(f"[{''.join(sorted(forms))}]")
