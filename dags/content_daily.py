@@ -4,7 +4,8 @@
 their items; bundles.
 
 **Runs on** `clean`. **Outputs** `derived.catalogue`; `derived.item_tokens`, `serving.topics`, `serving.item_topics`,
-`serving.topic_changes`; `serving.similar_items`; `serving.bundles`. **Emits** `catalogue`, `topics`, `similar`, `bundles`.
+`serving.topic_changes`; `serving.similar_items`; `serving.bundles`.
+**Emits** `catalogue`, `topics`, `similar`, `bundles`.
 
 **Rerun** clear the run of that day, or `crossdomain run JOB --date D` for the jobs `catalogue`, `topics`, `similar`
 and `bundles` in this order.
