@@ -1,8 +1,9 @@
 """How many topics: chosen by measure, when topics are trained.
 
 For each number of the grid two models with different seeds are trained on four fifths of the items. Of the numbers
-whose coherence on the other fifth is within one standard error of the best one's, the one whose two models agree most
-is taken; of equal ones the smaller.
+whose coherence on the other fifth is within one standard error of the best one's, and whose two models agree at least
+four fifths as much as those of the most stable of them, the greatest is taken: more topics tell items apart better, as
+long as they are no worse.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from crossdomain.content.training import COHERENCE_WORDS, train_topics
 from crossdomain.errors import InputError
 
 _HELD_OUT = 0.2
+_AS_STABLE = 0.8
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,8 @@ def split(items: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def _best(candidates: Sequence[Candidate]) -> int:
     best = max(candidates, key=lambda one: (one.npmi, -one.topics))
     near = [one for one in candidates if one.npmi >= best.npmi - best.error]
-    return max(near, key=lambda one: (one.stability, -one.topics)).topics
+    stable = _AS_STABLE * max(one.stability for one in near)
+    return max(one.topics for one in near if one.stability >= stable)
 
 
 def _grid(settings: TopicSettings) -> list[int]:
