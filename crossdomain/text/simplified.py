@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from importlib.resources import files
 
@@ -14,13 +13,13 @@ def simplify(text: str) -> str:
     (``軟體``, ``软件``) are not translated.
     """
     forms, traditional = _table()
-    return text.translate(forms) if traditional.search(text) else text
+    return text if traditional.isdisjoint(text) else text.translate(forms)
 
 
 @cache
-def _table() -> tuple[dict[int, str], re.Pattern[str]]:
+def _table() -> tuple[dict[int, str], frozenset[str]]:
     content = (files("opencc") / "dictionary" / "TSCharacters.txt").read_text(encoding="utf-8")
     pairs = (line.split("\t") for line in content.splitlines() if "\t" in line)
     forms = {given: options.split(" ")[0] for given, options in pairs}
     forms = {given: simple for given, simple in forms.items() if len(given) == len(simple) == 1 and given != simple}
-    return {ord(given): simple for given, simple in forms.items()}, re.compile(f"[{''.join(sorted(forms))}]")
+    return {ord(given): simple for given, simple in forms.items()}, frozenset(forms)
