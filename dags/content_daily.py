@@ -4,7 +4,8 @@
 their items; bundles; what to show on the pages.
 
 **Runs on** `clean`. **Outputs** `derived.catalogue`, `derived.duplicate_items`; `derived.item_tokens`,
-`serving.topics`, `serving.item_topics`; `serving.similar_items`, `serving.similarity_thresholds`,
+`serving.topics`, `serving.item_topics`, `serving.topic_changes`; `serving.similar_items`,
+`serving.similarity_thresholds`,
 `derived.neighbours`, `derived.similarity_state`; `serving.bundles`, and pictures in the
 tab **内容图表 Content** of this page; `serving.page_recommendations`.
 **Emits** `catalogue`, `topics`, `similar`, `bundles`, `pages`.

@@ -1,4 +1,4 @@
-"""Measures of content understanding on any corpus given as JSON lines."""
+"""How good tokens, topics and similarity are on any corpus: JSON lines of ``id, domain, text``, optional ``title, tags``."""
 
 from __future__ import annotations
 
@@ -11,23 +11,48 @@ from crossdomain.cli.output import Json, show
 from crossdomain.settings import Settings
 
 app = typer.Typer(
-    no_args_is_help=True, help="Measures on a corpus of your own: JSON lines with id, domain, text, tags."
+    no_args_is_help=True, help="Measure on a corpus of your own: JSON lines of id, domain, text, optional title and tags."
 )
 
-CorpusFile = Annotated[Path, typer.Option("--corpus", help="JSON lines: id, domain, text, optional title and tags.")]
+CorpusFile = Annotated[
+    Path, typer.Option("--corpus", help="JSON lines (.gz too): id, domain, text, optional title and tags.")
+]
 
 
-@app.callback()
-def evaluate() -> None:
-    """Measures on a corpus of your own."""
+@app.command()
+def tokens(corpus: CorpusFile, json: Json = False) -> None:
+    """Measure the tokenizer's speed and how its words differ from jieba's."""
+    from crossdomain.content.corpus import read_corpus
+    from crossdomain.content.evaluating import evaluate_tokens
+    from crossdomain.content.settings import TopicSettings
+    from crossdomain.text.tokens import make_tokenizer, word_lists
+
+    lists = word_lists(Settings.from_env().include / "text")
+    tokenizer = make_tokenizer(engine=TopicSettings.from_env().engine, **lists)
+    found = evaluate_tokens(read_corpus(corpus), tokenizer, make_tokenizer(engine="jieba", **lists))
+    show(found, json=json, title=f"tokens of {corpus.name}", facts=found)
+
+
+@app.command()
+def topics(
+    corpus: CorpusFile, seeds: Annotated[int, typer.Option(min=1, help="Models to compare.")] = 5, json: Json = False
+) -> None:
+    """Measure topics: coherence on seen and held-out texts, stability over seeds, neighbours against tags."""
+    from crossdomain.content.corpus import read_corpus
+    from crossdomain.content.evaluating import evaluate_topics
+    from crossdomain.content.settings import TopicSettings
+    from crossdomain.jobs.topics import tokenizer_of
+
+    settings = Settings.from_env()
+    choices = TopicSettings.from_env(seed=settings.seed)
+    found = evaluate_topics(read_corpus(corpus), tokenizer_of(settings, choices), choices, seeds=seeds)
+    show(found, json=json, title=f"topics of {corpus.name}", facts=found)
 
 
 @app.command()
 def similarity(corpus: CorpusFile, json: Json = False) -> None:
     """Measure similarity: the search against exact search, thresholds, and shared tags of the nearest items."""
-    from crossdomain.content.similarity_evaluation import read_corpus
-
-    document = _similarity(read_corpus(corpus))
+    document = _similarity(corpus)
     tagged = document["precision_at_10"]
     rows = [
         [name, value["value"], value["low"], value["high"]]
@@ -44,8 +69,8 @@ def similarity(corpus: CorpusFile, json: Json = False) -> None:
     show(document, json=json, title=title, facts=facts, columns=columns, rows=rows)
 
 
-def _similarity(corpus: Any) -> dict[str, Any]:
-    from crossdomain.content import documents, topics, training
+def _similarity(path: Path) -> dict[str, Any]:
+    from crossdomain.content import choosing, corpus, documents, topics, training
     from crossdomain.content.settings import SimilaritySettings, TopicSettings
     from crossdomain.content.similarity_evaluation import evaluate_similarity
     from crossdomain.jobs.similar import blend
@@ -54,17 +79,16 @@ def _similarity(corpus: Any) -> dict[str, Any]:
     settings = Settings.from_env()
     choices = SimilaritySettings.from_env(seed=settings.seed)
     about = TopicSettings.from_env(seed=settings.seed)
-    nothing = documents.TOKEN_SCHEMA.empty_table()
-    terms = documents.term_matrix(documents.tokenise(corpus.items, nothing, tokenizer_of(settings, about)).items)
-    model = training.train_topics(terms, about)
-    columns = (corpus.items[name].to_pylist() for name in ("domain", "item_id", "title"))
-    titles = {(domain, item): title for domain, item, title in zip(*columns, strict=True)}
-    keys = list(zip(terms.domains, terms.item_ids, strict=True))
+    read = corpus.read_corpus(path)
+    tokens = corpus.token_table(read, tokenizer_of(settings, about))
+    terms, texts = documents.term_matrix(tokens), documents.texts_of(tokens)
+    number, _ = choosing.choose_topics(terms, texts, about)
+    model = training.train_topics(terms, texts, about, topics=number) if number else None
     return evaluate_similarity(
         terms,
-        [titles[key] for key in keys],
+        [one.title for one in read],
         topics.weights_or_none(model, terms, iterations=about.iterations, least=about.min_weight),
-        [corpus.tags[key] for key in keys],
+        [one.tags for one in read],
         weights=blend(choices),
         neighbours=choices.neighbours,
         least=choices.min_similarity,

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import sparse
 
+from crossdomain.content.reading import Texts
 from crossdomain.text.tokens import Tokenizer
 
 TEXT_COLUMNS = ("title", "tags", "description", "text")
@@ -60,6 +61,12 @@ class TermMatrix:
         """Row numbers of one domain's items, in id order."""
         return np.flatnonzero(self.domains == domain)
 
+    def of_rows(self, rows: np.ndarray) -> TermMatrix:
+        """Some of the items, with the whole vocabulary."""
+        return TermMatrix(
+            self.domains[rows], self.item_ids[rows], self.vocabulary, sparse.csr_matrix(self.counts[rows])
+        )
+
 
 def tokenise(catalogue: pa.Table, previous: pa.Table, tokenizer: Tokenizer) -> Tokenised:
     """Tokens of every item of the catalogue; only texts that are new or changed are read.
@@ -95,6 +102,12 @@ def tokenise(catalogue: pa.Table, previous: pa.Table, tokenizer: Tokenizer) -> T
         schema=TOKEN_SCHEMA,
     )
     return Tokenised(items=items, read=len(missing))
+
+
+def texts_of(items: pa.Table) -> Texts:
+    """Words of items in reading order, the items as :func:`term_matrix` has them."""
+    items = items.sort_by([("domain", "ascending"), ("item_id", "ascending")])
+    return Texts.of(items["tokens"].to_pylist())
 
 
 def term_matrix(items: pa.Table) -> TermMatrix:

@@ -2,73 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from crossdomain.content.calibration import calibrate, shuffled_features
 from crossdomain.content.documents import TermMatrix
 from crossdomain.content.features import Features, Ints, features, gram_matrix, learn_weights
 from crossdomain.content.neighbours import COMPONENTS, Scores, nearest, score_pairs
-from crossdomain.errors import InputError
 
 NEAREST = 10
 """Neighbours whose tags are compared."""
 _RECALL_SAMPLE = 100
 _TAGGED = 3000
 _RESAMPLES = 1000
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """Texts to evaluate on.
-
-    Attributes:
-        items: Columns domain, item_id, content_hash, title, tags, description, text as the tokenizer reads them;
-            tags are left empty, so that they tell nothing to what is measured by them.
-        tags: Tags of each item.
-    """
-
-    items: pa.Table
-    tags: dict[tuple[str, str], frozenset[str]]
-
-
-def read_corpus(path: Path) -> Corpus:
-    """A corpus from JSON lines: ``id``, ``domain``, ``text``, optional ``title`` and ``tags`` (a list).
-
-    Raises:
-        InputError: The file is missing, a line is no object with these keys, or an id stands twice in a domain;
-            file and line are named.
-    """
-    rows, tags = [], {}
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")  # a text may hold other line separators
-    except (FileNotFoundError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as UTF-8 text: {error}") from None
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        found = _line(path, number, line)
-        key = (found["domain"], found["id"])
-        if key in tags:
-            raise InputError(f"{path}:{number}: id {key[1]!r} stands twice in domain {key[0]!r}; ids must be unique")
-        tags[key] = frozenset(map(str, found.get("tags") or ()))
-        rows.append(
-            {
-                "domain": key[0], "item_id": key[1], "content_hash": "\x1f".join(key), "title": found.get("title"),
-                "tags": [], "description": None, "text": found["text"],
-            }
-        )  # fmt: skip
-    if not rows:
-        raise InputError(f"{path}: no line; write one JSON object a line: id, domain, text, tags")
-    texts = [(name, pa.string()) for name in ("domain", "item_id", "content_hash", "title")]
-    texts += [("tags", pa.list_(pa.string())), ("description", pa.string()), ("text", pa.string())]
-    return Corpus(pa.Table.from_pylist(rows, schema=pa.schema(texts)), tags)
 
 
 def evaluate_similarity(
@@ -123,16 +71,6 @@ def evaluate_similarity(
         "theta": theta,
         "precision_at_10": _precision(data, tags, weights, rng, threads),
     }
-
-
-def _line(path: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        found = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{number}: column {error.colno}: not JSON: {error.msg}") from None
-    if not isinstance(found, dict) or not all(isinstance(found.get(key), str) for key in ("id", "domain", "text")):
-        raise InputError(f"{path}:{number}: needs the texts id, domain and text; title and tags may be there too")
-    return found
 
 
 def _theta(

@@ -18,8 +18,10 @@ import pyarrow as pa
 from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 from scipy.special import digamma
+from scipy.stats import poisson
 
 from crossdomain.content.documents import TermMatrix
+from crossdomain.content.settings import TopicSettings
 
 TOPICS_SCHEMA = pa.schema(
     [
@@ -30,12 +32,25 @@ TOPICS_SCHEMA = pa.schema(
         ("items", pa.int64()),
         ("share", pa.float64()),
         ("knowledge_share", pa.float64()),
+        ("shared", pa.bool_()),
+        ("shared_p", pa.float64()),
         ("trained_ds", pa.date32()),
         ("model_version", pa.string()),
     ]
 )
 
+CHANGES_SCHEMA = pa.schema(
+    [
+        ("topic", pa.int32()),
+        ("change", pa.string()),
+        ("label", pa.string()),
+        ("overlap", pa.float64()),
+        ("model_version", pa.string()),
+    ]
+)
+
 _TINY = 1e-100
+_FEW = 0.05
 _BLOCK = 1 << 21
 
 
@@ -48,7 +63,7 @@ class TopicModel:
         vocabulary: Words of the model, in code point order.
         topic_word: Probability of each word in each topic, (topics, words), float64.
         alpha: Prior weight of each topic in an item, (topics,).
-        coherence: Mean NPMI of the pairs of a topic's ten first words over the training items, (topics,).
+        coherence: NPMI of a topic's ten first words over the training texts (``coherence.npmi``), (topics,).
     """
 
     ids: tuple[int, ...]
@@ -133,10 +148,97 @@ def item_topics(model: TopicModel, terms: TermMatrix, *, iterations: int = 50, l
     step = max(1, _BLOCK // max(1, len(model.ids) * max(1, counts.nnz // max(1, len(filled)))))
     for start in range(0, len(filled), step):
         rows = filled[start : start + step]
-        weights[rows] = _infer(model, counts[rows], iterations)
+        weights[rows] = infer(model.topic_word, model.alpha, counts[rows], iterations)
     weights = np.round(weights, 6)
     weights[weights < least] = 0.0
     return weights
+
+
+def topic_changes(model: TopicModel, old: TopicModel | None, *, version: str | None) -> pa.Table:
+    """Which topics a training kept, bore and let die; one row a topic (``CHANGES_SCHEMA``), by id.
+
+    ``overlap`` is the share of the ten first words that a kept topic has in common with itself before.
+    """
+    words = dict(zip(model.ids, model.words(10), strict=True))
+    before = dict(zip(old.ids, old.words(10), strict=True)) if old else {}
+    labels = {**(dict(zip(old.ids, labels_of(old), strict=True)) if old else {}),
+              **dict(zip(model.ids, labels_of(model), strict=True))}  # fmt: skip
+    rows = [
+        {
+            "topic": topic,
+            "change": "died" if topic not in words else "kept" if topic in before else "born",
+            "label": labels[topic],
+            "overlap": len(set(words.get(topic, ())) & set(before.get(topic, ()))) / 10,
+            "model_version": version,
+        }
+        for topic in sorted({*words, *before})
+    ]
+    return pa.Table.from_pylist(rows, schema=CHANGES_SCHEMA)
+
+
+def labels_of(model: TopicModel, shares: np.ndarray | None = None, *, words: int = 3) -> list[str]:
+    """A readable name of each topic: its most relevant words.
+
+    Relevance is that of Sievert and Shirley (2014), 0.6 ln p(w|t) + 0.4 ln p(w|t)/p(w), over the thirty first words: a
+    word that all topics have names none. A word that holds another one of the label, or is held by it, is passed over.
+
+    Args:
+        model: The topics.
+        shares: Share of each topic in all items; the same for all if None.
+        words: Words of a label.
+    """
+    if shares is None or not shares.sum():
+        shares = np.ones(len(model.ids))
+    overall = (shares / shares.sum()) @ model.topic_word
+    first = np.argsort(-model.topic_word, axis=1, kind="stable")[:, :30]
+    labels = []
+    for topic, places in enumerate(first):
+        chance = model.topic_word[topic, places]
+        relevance = 0.6 * np.log(chance + _TINY) + 0.4 * np.log((chance + _TINY) / (overall[places] + _TINY))
+        chosen: list[str] = []
+        for word in model.vocabulary[places[np.argsort(-np.round(relevance, 9), kind="stable")]]:
+            if len(chosen) < words and not any(word in known or known in word for known in chosen):
+                chosen.append(str(word))
+        labels.append("、".join(chosen))
+    return labels
+
+
+def shared_p(model: TopicModel, terms: TermMatrix, *, words: int = 10) -> np.ndarray:
+    """How likely it is that chance alone makes a topic hold together in both domains, (topics,).
+
+    In each domain the items that have many of the topic's first words are counted, against what the same words thrown
+    at random over the domain's items would give: a word that makes up f of the domain's text stands in an item of n
+    words with the chance 1 - exp(-n f). Many is the least number, from two on, that chance gives to at most one item
+    in twenty. The count's tail is that of a Poisson variable of the same mean, which is never lighter (Le Cam 1960).
+    The greater p-value of the domains counts, times the number of topics (Bonferroni); 1 where there is one domain.
+    """
+    counts = _known_terms(model, terms)
+    first = np.argsort(-model.topic_word, axis=1, kind="stable")[:, :words]
+    domains = [terms.rows_of(domain) for domain in np.unique(terms.domains)]
+    if len(domains) < 2:
+        return np.ones(len(model.ids))
+    result = np.zeros(len(model.ids))
+    for rows in domains:
+        here = sparse.csc_matrix(counts[rows])
+        lengths = np.asarray(here.sum(axis=1)).ravel()
+        frequency = np.asarray(here.sum(axis=0)).ravel() / max(1.0, float(lengths.sum()))
+        for topic, chosen in enumerate(first):
+            expected = _chance_of_many(-np.expm1(-np.outer(lengths, frequency[chosen])))
+            many = 2 + int(np.argmax([*(expected[2:] <= _FEW * len(rows)), True]))
+            found = int((np.diff(sparse.csr_matrix(here[:, chosen]).indptr) >= many).sum())
+            result[topic] = max(result[topic], float(poisson.sf(found - 1, expected[min(many, len(expected) - 1)])))
+    return np.round(np.minimum(1.0, result * len(model.ids)), 6)
+
+
+def _chance_of_many(chances: np.ndarray) -> np.ndarray:
+    """Expected number of rows in which at least m of independent events happen, for m from 0 to their number."""
+    exactly = np.zeros((chances.shape[1] + 1, len(chances)))
+    exactly[0] = 1.0
+    for chance in chances.T:
+        exactly[1:] = exactly[1:] * (1 - chance) + exactly[:-1] * chance
+        exactly[0] *= 1 - chance
+    expected: np.ndarray = exactly.sum(axis=1)[::-1].cumsum()[::-1]
+    return expected
 
 
 def new_share(trained: Collection[str], current: Sequence[str]) -> float:
@@ -196,33 +298,40 @@ def topics_table(
     weights: np.ndarray,
     *,
     first_domain: str,
-    words: int,
+    settings: TopicSettings,
     trained_ds: date | None,
     version: str | None,
 ) -> pa.Table:
-    """What each topic is: label, words, size, how it is shared between the domains; one row a topic."""
-    rows = []
+    """What each topic is: label, words, size, how the domains share it; one row a topic.
+
+    A topic is shared when each domain has at least ``shared_least`` of it and :func:`shared_p` is at most
+    ``shared_chance``.
+    """
+    if model is None:
+        return TOPICS_SCHEMA.empty_table()
     first = terms.domains == first_domain
     sides = [weights[side].sum(axis=0) / max(1.0, weights[side].sum()) for side in (first, ~first)]
+    both = sides[0] + sides[1]
+    part = np.round(np.divide(sides[0], both, out=np.full(len(both), 0.5), where=both > 0), 6)
     filled = weights[weights.any(axis=1)]
     strongest = np.bincount(filled.argmax(axis=1) if len(filled) else [], minlength=weights.shape[1])
     share = weights.sum(axis=0) / max(1e-9, weights.sum())
-    for place, (topic, top) in enumerate(zip(model.ids, model.words(words), strict=True) if model else ()):
-        both = sides[0][place] + sides[1][place]
-        rows.append(
-            {
-                "topic": topic,
-                "label": "、".join(top[:3]),
-                "words": top,
-                "coherence": float(model.coherence[place]) if model else 0.0,
-                "items": int(strongest[place]),
-                "share": round(float(share[place]), 6),
-                "knowledge_share": round(float(sides[0][place] / both), 6) if both > 0 else 0.5,
-                "trained_ds": trained_ds,
-                "model_version": version,
-            }
-        )
-    return pa.Table.from_pylist(rows, schema=TOPICS_SCHEMA)
+    chance = shared_p(model, terms)
+    shared = (chance <= settings.shared_chance) & (np.minimum(part, 1 - part) >= settings.shared_least)
+    columns = {
+        "topic": list(model.ids),
+        "label": labels_of(model, share),
+        "words": model.words(settings.topic_words),
+        "coherence": model.coherence,
+        "items": strongest,
+        "share": np.round(share, 6),
+        "knowledge_share": part,
+        "shared": shared,
+        "shared_p": chance,
+        "trained_ds": [trained_ds] * len(model.ids),
+        "model_version": [version] * len(model.ids),
+    }
+    return pa.table(columns, schema=TOPICS_SCHEMA)
 
 
 def _known_terms(model: TopicModel, terms: TermMatrix) -> sparse.csr_matrix:
@@ -237,18 +346,18 @@ def _known_terms(model: TopicModel, terms: TermMatrix) -> sparse.csr_matrix:
     return counts
 
 
-def _infer(model: TopicModel, counts: sparse.csr_matrix, iterations: int) -> np.ndarray:
+def infer(topic_word: np.ndarray, alpha: np.ndarray, counts: sparse.csr_matrix, iterations: int) -> np.ndarray:
     """Variational inference of Blei, Ng and Jordan (2003), section 5.2, for a block of items at once."""
-    words = model.topic_word.T[counts.indices]
+    words = topic_word.T[counts.indices]
     items = counts.shape[0]
     row = np.repeat(np.arange(items), np.diff(counts.indptr))
-    gamma = np.ones((items, len(model.ids)))
+    gamma = np.ones((items, len(alpha)))
     active = np.arange(items)
     for _ in range(iterations):
         theta = np.exp(digamma(gamma[active]) - digamma(gamma[active].sum(axis=1, keepdims=True)))
         norm = np.einsum("ij,ij->i", theta[row], words) + _TINY
         share = sparse.csr_matrix((counts.data / norm, (row, np.arange(len(row)))), shape=(len(active), len(row)))
-        updated = model.alpha + theta * (share @ words)
+        updated = alpha + theta * (share @ words)
         moved = np.abs(updated - gamma[active]).mean(axis=1)
         gamma[active] = updated
         going = moved >= 0.001

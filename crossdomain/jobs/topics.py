@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from crossdomain.content.settings import TopicSettings
 from crossdomain.jobs.model import Input, Job, JobContext
 from crossdomain.settings import Settings
-from crossdomain.text.tokens import Tokenizer, make_tokenizer, read_stop_words, read_user_words, tokenizer_version
+from crossdomain.text.tokens import Tokenizer, make_tokenizer, tokenizer_version, word_lists
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 
 _MODEL = "topics"
 _TRAINED_ON = "trained_on.txt"
-_TRAINING = (
-    "topics", "items_per_topic", "passes", "iterations", "chunk", "item_prior", "word_prior", "min_items",
-    "max_share", "max_words", "seed",
-)  # fmt: skip
+_AFTER_TRAINING = {"retrain_share", "keep_identity", "topic_words", "min_weight", "shared_least", "shared_chance"}
+"""Settings that do not change what a training gives."""
 _CATALOGUE = """
     SELECT domain, item_id, title, description, text, tags, content_hash
     FROM derived.catalogue
@@ -39,6 +37,7 @@ class _TopicState:
     version: str | None = None
     trained_ds: date | None = None
     trained_now: bool = False
+    old: TopicModel | None = None
     new_share: float = 0.0
 
 
@@ -57,23 +56,27 @@ def build(ctx: JobContext) -> None:
     state = _topic_model(ctx, choices, terms, tokenised.items, tokenizer.version)
     weights = topics.weights_or_none(state.model, terms, iterations=choices.iterations, least=choices.min_weight)
     ctx.write("serving.item_topics", topics.item_topics_table(state.model, terms, weights))
-    ctx.write(
-        "serving.topics",
-        topics.topics_table(
-            state.model,
-            terms,
-            weights,
-            first_domain=ctx.settings.domains[0],
-            words=choices.topic_words,
-            trained_ds=state.trained_ds,
-            version=state.version,
-        ),
+    described = topics.topics_table(
+        state.model,
+        terms,
+        weights,
+        first_domain=ctx.settings.domains[0],
+        settings=choices,
+        trained_ds=state.trained_ds,
+        version=state.version,
     )
+    ctx.write("serving.topics", described)
+    changes = topics.CHANGES_SCHEMA.empty_table()
+    if state.model and state.trained_now:
+        changes = topics.topic_changes(state.model, state.old, version=state.version)
+    ctx.write("serving.topic_changes", changes)
     ctx.note(
         items=len(catalogue),
         tokenised=tokenised.read,
-        topics=len(state.model.ids) if state.model else 0,
+        topics=len(described),
+        shared_topics=sum(described["shared"].to_pylist()),
         topics_trained=state.trained_now,
+        **{f"topics_{change}": changes["change"].to_pylist().count(change) for change in ("kept", "born", "died")},
         new_share=round(state.new_share, 4),
         npmi=round(float(state.model.coherence.mean()), 4) if state.model else None,
     )
@@ -83,9 +86,10 @@ def _topic_model(
     ctx: JobContext, choices: TopicSettings, terms: TermMatrix, items: pa.Table, tokenizer: str
 ) -> _TopicState:
     """The model of the day before while it fits the catalogue, else a new one that keeps the topics' ids."""
-    from crossdomain.content import topics, training
+    from crossdomain.content import topics
 
-    basis = {"tokenizer": tokenizer, **{name: asdict(choices)[name] for name in _TRAINING}}
+    basis = {name: value for name, value in asdict(choices).items() if name not in _AFTER_TRAINING}
+    basis |= {"tokenizer": tokenizer, "job": JOB.version}
     hashes = items["content_hash"].to_pylist()
     before = ctx.con.sql("SELECT DISTINCT model_version, trained_ds FROM previous.topics").fetchall()
     old, share = None, 1.0
@@ -96,7 +100,7 @@ def _topic_model(
         share = topics.new_share(files[_TRAINED_ON].decode().split("\n"), hashes)
         if share <= choices.retrain_share and ctx.models.metadata(_MODEL, version)["basis"] == basis:
             return _TopicState(old, version, trained_ds, new_share=share)
-    model = training.train_topics(terms, choices)
+    model, candidates = _train(choices, terms, items)
     if model is None:
         return _TopicState(None, new_share=share)
     if old is not None:
@@ -108,25 +112,30 @@ def _topic_model(
         "items": len(hashes),
         "words": len(model.vocabulary),
         "topics": len(model.ids),
+        "candidates": candidates,
         "npmi": round(float(model.coherence.mean()), 6),
         "npmi_by_topic": {str(topic): float(value) for topic, value in zip(model.ids, model.coherence, strict=True)},
         "follows": before[0][0] if before else None,
     }
-    return _TopicState(model, ctx.models.save(_MODEL, files, facts), ctx.ds, trained_now=True, new_share=share)
+    version = ctx.models.save(_MODEL, files, facts)
+    return _TopicState(model, version, ctx.ds, trained_now=True, old=old, new_share=share)
 
 
 def tokenizer_of(settings: Settings, choices: TopicSettings) -> Tokenizer:
     """The tokenizer with the deployment's word lists."""
-    return make_tokenizer(**_word_lists(settings, choices))
+    return make_tokenizer(engine=choices.engine, **word_lists(settings.include / "text"))
 
 
-def _word_lists(settings: Settings, choices: TopicSettings) -> dict[str, Any]:
-    folder = settings.include / "text"
-    return {
-        "engine": choices.engine,
-        "user_words": read_user_words(folder / "user_dictionary.txt"),
-        "stop_words": read_stop_words(folder / "stop_words.txt"),
-    }
+def _train(
+    choices: TopicSettings, terms: TermMatrix, items: pa.Table
+) -> tuple[TopicModel | None, list[dict[str, Any]]]:
+    """A model with the number of topics that does best, and what the others reached."""
+    from crossdomain.content import choosing, documents, training
+
+    texts = documents.texts_of(items)
+    number, candidates = choosing.choose_topics(terms, texts, choices)
+    model = training.train_topics(terms, texts, choices, topics=number) if number else None
+    return model, [asdict(one) for one in candidates]
 
 
 def _config(settings: Settings) -> Mapping[str, Any]:
@@ -134,7 +143,7 @@ def _config(settings: Settings) -> Mapping[str, Any]:
     return {
         "choices": asdict(choices),
         "domains": settings.domains,
-        "tokenizer": tokenizer_version(**_word_lists(settings, choices)),
+        "tokenizer": tokenizer_version(engine=choices.engine, **word_lists(settings.include / "text")),
     }
 
 
@@ -142,7 +151,7 @@ JOB = Job(
     name="topics",
     version=1,
     inputs=(Input(table="derived.catalogue"),),
-    outputs=("derived.item_tokens", "serving.topics", "serving.item_topics"),
+    outputs=("derived.item_tokens", "serving.topics", "serving.item_topics", "serving.topic_changes"),
     run=build,
     config=_config,
     tells_unchanged=True,

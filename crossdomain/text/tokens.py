@@ -13,15 +13,16 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from crossdomain.errors import InputError
 from crossdomain.text.normalise import normalise
+from crossdomain.text.simplified import simplify
 
 ENGINES = ("rjieba", "jieba")
 """Engines that give jieba's words; the first is the default (about seven times as fast)."""
 
-_RULES = "2"
+_RULES = "3"
 """Changes when the rules of this module or of ``normalise`` give other tokens for the same text."""
 
 _HAN = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -76,8 +77,8 @@ class WordTokenizer:
     min_characters: int = 2
 
     def tokens(self, text: str | None) -> list[str]:
-        """Words of a text: normalised, without stop words, bare numbers and single characters."""
-        plain = normalise(text)
+        """Words of a text: normalised and simplified, without stop words, bare numbers and single characters."""
+        plain = simplify(normalise(text))
         if not plain:
             return []
         stop, least = self.stop_words, self.min_characters
@@ -111,7 +112,7 @@ def make_tokenizer(
     Raises:
         InputError: The engine is not known.
     """
-    words, stops = _word_lists(user_words, stop_words)
+    words, stops = _normal_lists(user_words, stop_words)
     if engine == "rjieba":
         cut = _rjieba(words)
     elif engine == "jieba":
@@ -137,7 +138,7 @@ def tokenizer_version(
     min_characters: int = 2,
 ) -> str:
     """The version that :func:`make_tokenizer` gives for the same arguments, without loading the engine."""
-    words, stops = _word_lists(user_words, stop_words)
+    words, stops = _normal_lists(user_words, stop_words)
     return _version(engine, words, stops, min_characters)
 
 
@@ -169,6 +170,18 @@ def read_stop_words(path: Path) -> list[str]:
         InputError: The file is missing or not UTF-8.
     """
     return [line for _, line in _lines(path)]
+
+
+def word_lists(folder: Path) -> dict[str, Any]:
+    """The word lists of a folder as arguments of :func:`make_tokenizer`.
+
+    Raises:
+        InputError: A file is missing or does not parse.
+    """
+    return {
+        "user_words": read_user_words(folder / "user_dictionary.txt"),
+        "stop_words": read_stop_words(folder / "stop_words.txt"),
+    }
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -231,16 +244,16 @@ def _bounded(word: str) -> str:
     return pattern
 
 
-def _word_lists(user_words: Iterable[UserWord], stop_words: Collection[str]) -> tuple[list[UserWord], frozenset[str]]:
+def _normal_lists(user_words: Iterable[UserWord], stop_words: Collection[str]) -> tuple[list[UserWord], frozenset[str]]:
     """Both lists normalised, the user words in their order; of a word given twice the greater frequency."""
     frequency: dict[str, int | None] = {}
     for given in user_words:
-        word = normalise(given.word)
+        word = simplify(normalise(given.word))
         known = frequency.get(word)
         if word:
             frequency[word] = given.frequency if known is None else max(known, given.frequency or 0)
     words = [UserWord(word, frequency[word]) for word in sorted(frequency)]
-    return words, frozenset(filter(None, (normalise(word) for word in stop_words)))
+    return words, frozenset(filter(None, (simplify(normalise(word)) for word in stop_words)))
 
 
 def _version(engine: str, words: list[UserWord], stops: frozenset[str], min_characters: int) -> str:

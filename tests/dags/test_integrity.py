@@ -55,7 +55,7 @@ BY_HAND = {"gate_override"}
 """Started by people: steps that ask them come before the one that emits."""
 HEAVY = {
     "pandas", "numpy", "pyarrow", "duckdb", "deltalake", "sklearn", "scipy", "implicit", "gensim", "jieba", "rjieba",
-    "great_expectations", "statsmodels",
+    "great_expectations", "statsmodels", "tomotopy",
 }  # fmt: skip
 
 

@@ -9,7 +9,9 @@ import pyarrow as pa
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from crossdomain.content.documents import TEXT_COLUMNS, TOKEN_SCHEMA, TermMatrix, term_matrix, tokenise
+from crossdomain.content.choosing import choose_topics
+from crossdomain.content.documents import TEXT_COLUMNS, TOKEN_SCHEMA, TermMatrix, term_matrix, texts_of, tokenise
+from crossdomain.content.reading import Texts
 from crossdomain.content.settings import TopicSettings
 from crossdomain.content.topics import item_topics
 from crossdomain.content.training import train_topics
@@ -20,7 +22,7 @@ from crossdomain.settings import Settings
 from crossdomain.text.tokens import make_tokenizer, read_stop_words, read_user_words
 
 
-def world(items: int, seed: int) -> tuple[TermMatrix, np.ndarray]:
+def world(items: int, seed: int) -> tuple[TermMatrix, Texts, np.ndarray]:
     """Words of a demo world's items with the shipped word lists, and the planted topic of each."""
     rows, truth = [], {}
     for domain, found in build_catalogues(items=items, calendar=Calendar(date(2026, 1, 5), 5, 60), seed=seed).items():
@@ -34,8 +36,9 @@ def world(items: int, seed: int) -> tuple[TermMatrix, np.ndarray]:
         user_words=read_user_words(folder / "user_dictionary.txt"),
         stop_words=read_stop_words(folder / "stop_words.txt"),
     )
-    terms = term_matrix(tokenise(pa.Table.from_pylist(rows), TOKEN_SCHEMA.empty_table(), tokenizer).items)
-    return terms, np.array([truth[key] for key in zip(terms.domains, terms.item_ids, strict=True)])
+    tokens = tokenise(pa.Table.from_pylist(rows), TOKEN_SCHEMA.empty_table(), tokenizer).items
+    terms = term_matrix(tokens)
+    return terms, texts_of(tokens), np.array([truth[key] for key in zip(terms.domains, terms.item_ids, strict=True)])
 
 
 def matched(weights: np.ndarray, truth: np.ndarray) -> float:
@@ -45,19 +48,20 @@ def matched(weights: np.ndarray, truth: np.ndarray) -> float:
     return float(table[linear_sum_assignment(-table)].sum() / len(truth))
 
 
-def found_topics(terms: TermMatrix) -> np.ndarray:
-    model = train_topics(terms, TopicSettings())
+def found_topics(terms: TermMatrix, texts: Texts) -> np.ndarray:
+    number, _ = choose_topics(terms, texts, TopicSettings())
+    model = train_topics(terms, texts, TopicSettings(), topics=number)
     assert model is not None
     return item_topics(model, terms)
 
 
 def test_planted_topics_are_found() -> None:
-    terms, truth = world(1200, 1)
-    assert matched(found_topics(terms), truth) >= 0.8
+    terms, texts, truth = world(1200, 1)
+    assert matched(found_topics(terms, texts), truth) >= 0.8
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(1, 21))
 def test_planted_topics_are_found_in_many_worlds(seed: int) -> None:
-    terms, truth = world(2000 if seed % 2 else 800, seed)
-    assert matched(found_topics(terms), truth) >= 0.8
+    terms, texts, truth = world(2000 if seed % 2 else 800, seed)
+    assert matched(found_topics(terms, texts), truth) >= 0.8

@@ -10,8 +10,6 @@ import pytest
 from typer.testing import CliRunner
 
 from crossdomain.cli.main import app
-from crossdomain.content.similarity_evaluation import read_corpus
-from crossdomain.errors import InputError
 
 WORDS = {
     "skin": ["护肤", "敏感肌", "面霜", "保湿", "屏障", "烟酰胺", "精华", "修护", "角质", "泛红", "补水", "美白"],
@@ -49,20 +47,3 @@ def test_measures_of_a_corpus_whose_tags_are_its_topics(tmp_path: Path, monkeypa
         assert tagged[name]["value"] > 0.95
     table = CliRunner().invoke(app, ["evaluate", "similarity", "--corpus", str(path)])
     assert "precision@10" in table.stdout
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ('{"id": "a", "domain": "beauty"', ":2: column"),
-        ('{"id": "a", "domain": "beauty"}', ":2: needs"),
-        ('{"id": "i0", "domain": "knowledge", "text": "x"}', ":2: id 'i0' stands twice"),
-    ],
-)
-def test_lines_that_cannot_be_read_are_named(tmp_path: Path, line: str, message: str) -> None:
-    path = tmp_path / "corpus.jsonl"
-    path.write_text('{"id": "i0", "domain": "knowledge", "text": "面霜\u2028"}\n' + line, encoding="utf-8")
-    with pytest.raises(InputError, match=message):
-        read_corpus(path)
-    with pytest.raises(InputError, match="cannot be read"):
-        read_corpus(tmp_path / "none.jsonl")

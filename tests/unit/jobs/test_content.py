@@ -313,7 +313,7 @@ def test_same_rows_in_another_order_give_the_same_bytes(settings: Settings, tmp_
                 }
             )
     assert checksums[0] == checksums[1]
-    assert len(checksums[0]) == 22
+    assert len(checksums[0]) == 24
 
 
 def test_items_without_text_and_empty_days_give_empty_tables(settings: Settings) -> None:

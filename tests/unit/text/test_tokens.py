@@ -132,3 +132,11 @@ def test_the_shipped_word_lists_are_in_force() -> None:
         "精华液",
         "私域流量",
     ]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_traditional_characters_give_the_words_of_simplified_ones(engine: str) -> None:
+    tokenizer = make_tokenizer(engine=engine, user_words=[UserWord("屏障修護")], stop_words=["適合"])
+    assert tokenizer.tokens("適合敏感肌膚的屏障修護面霜") == tokenizer.tokens("适合敏感肌肤的屏障修护面霜")
+    assert "屏障修护" in tokenizer.tokens("屏障修護面霜")
+    assert "适合" not in tokenizer.tokens("適合敏感肌膚")
