@@ -103,7 +103,8 @@ def _report_catalogues(settings: Settings, laid: Laid) -> None:
 
 def _report_bundles(settings: Settings) -> None:
     """Thresholds, and the strongest bundles by ids and measures; no text of the data."""
-    with _views(settings, ("serving.similarity_thresholds", "serving.bundles")) as lake:
+    tables = ("serving.similarity_thresholds", "serving.similar_items", "serving.bundles")
+    with _views(settings, tables) as lake:
         _say("\nThresholds between the domains:\n")
         _table(
             ["direction", "θ", "pairs", "above θ", "shuffled pairs above θ"],
@@ -113,6 +114,20 @@ def _report_bundles(settings: Settings) -> None:
                 FROM serving.similarity_thresholds
                 WHERE ds = (SELECT max(ds) FROM serving.similarity_thresholds) AND domain <> other_domain ORDER BY ALL
                 """
+            ).fetchall(),
+        )
+        _say("\nThe strongest pairs between the domains, one a knowledge item:\n")
+        _table(
+            ["knowledge item", "beauty item", "similarity", "cosine", "ngram", "jaccard", "topic"],
+            lake.con.execute(
+                """
+                SELECT item_id, other_item_id, similarity, cosine, ngram, jaccard, topic FROM serving.similar_items
+                WHERE ds = (SELECT max(ds) FROM serving.similar_items) AND cosine > 0
+                  AND (domain, other_domain) = (?, ?)
+                QUALIFY row_number() OVER (PARTITION BY item_id ORDER BY similarity DESC, other_item_id) = 1
+                ORDER BY similarity DESC, item_id LIMIT 10
+                """,
+                list(settings.domains),
             ).fetchall(),
         )
         _say("\nThe strongest bundles of the last day, at most ten:\n")
