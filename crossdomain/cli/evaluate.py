@@ -1,4 +1,4 @@
-"""How good tokens, topics and similarity are on any corpus: JSON lines of ``id, domain, text``, optional ``title, tags``."""
+"""How good tokens, topics and similarity are on any corpus: JSON lines of ``id, domain, text``, maybe ``title, tags``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from crossdomain.cli.output import Json, show
 from crossdomain.settings import Settings
 
 app = typer.Typer(
-    no_args_is_help=True, help="Measure on a corpus of your own: JSON lines of id, domain, text, optional title and tags."
+    no_args_is_help=True,
+    help="Measure on a corpus of your own: JSON lines of id, domain, text, maybe title and tags.",
 )
 
 CorpusFile = Annotated[
