@@ -1,4 +1,4 @@
-"""How good tokens, topics and similarity are on any corpus: JSON lines of ``id, domain, text``, maybe ``title, tags``."""
+"""How good tokens, topics and similarity are on a corpus: JSON lines of ``id, domain, text``, maybe ``title, tags``."""
 
 from __future__ import annotations
 
