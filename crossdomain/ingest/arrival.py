@@ -6,10 +6,11 @@ day with their reason, so that the clean job can account for each of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -126,10 +127,12 @@ def ingest_delivery(
         with lake.home.scratch() as scratch:
             for delivery in deliveries:
                 landed.append(_land(lake, tables, delivery, settings, scratch, made_by, staged))
-        staged += _stage_erasures(lake, tables, landed, keys, made_by)
+        for file in _stage_erasures(lake, tables, landed, keys, made_by):
+            staged.append(file)  # at once: what is written is known when the next file fails
         arrivals = tuple(_arrival(lake, tables, one, before[one.delivery.feed.name]) for one in landed)
-        staged += _stage_forms(lake, tables, arrivals, day, made_by)
-        staged += _stage_deliveries(lake, tables, arrivals, day, made_by)
+        forms = _stage_forms(lake, tables, arrivals, day, made_by)
+        for file in chain(forms, _stage_deliveries(lake, tables, arrivals, day, made_by)):
+            staged.append(file)
         _commit(lake, staged, deliveries, before)
     except BaseException:
         lake.discard(staged)
@@ -289,9 +292,9 @@ def placed_rows(delivery: Delivery, settings: Settings, records: str) -> str:
 
 def _stage_erasures(
     lake: Lake, tables: TableRegistry, landed: Sequence[_Landed], keys: Keyring, made_by: Mapping[str, Any]
-) -> list[Staged]:
+) -> Iterator[Staged]:
     """Remembers who asked to be forgotten, as HMACs under the erasure key; ids that are not there are left out."""
-    spec, staged = tables.get(ERASURES), []
+    spec = tables.get(ERASURES)
     for one in landed:
         if one.delivery.feed.table.name != "erasure_requests":
             continue
@@ -308,8 +311,7 @@ def _stage_erasures(
             }
         )
         values = {FEED: one.delivery.feed.name, DS: one.delivery.day.isoformat()}
-        staged.append(lake.stage(spec, rows, values, made_by=made_by))
-    return staged
+        yield lake.stage(spec, rows, values, made_by=made_by)
 
 
 def _stored(files: Sequence[Staged]) -> str:
@@ -369,9 +371,9 @@ def _by_day(parts: Iterable[Mapping[str, str]]) -> dict[date, str]:
 
 def _stage_deliveries(
     lake: Lake, tables: TableRegistry, arrivals: Sequence[FeedArrival], day: date, made_by: Mapping[str, Any]
-) -> list[Staged]:
+) -> Iterator[Staged]:
     """What each feed brought, one row a feed: the books against which the clean days are balanced."""
-    spec, staged = tables.get(DELIVERIES), []
+    spec = tables.get(DELIVERIES)
     for arrival in arrivals:
         row = {
             "table_name": arrival.table,
@@ -381,8 +383,7 @@ def _stage_deliveries(
             "rows_replaced": arrival.replaced,
         }
         values = {FEED: arrival.feed, DS: day.isoformat()}
-        staged.append(lake.stage(spec, pa.Table.from_pylist([row]), values, made_by=made_by))
-    return staged
+        yield lake.stage(spec, pa.Table.from_pylist([row]), values, made_by=made_by)
 
 
 def _commit(lake: Lake, staged: Sequence[Staged], deliveries: Sequence[Delivery], before: Mapping[str, _Known]) -> None:
@@ -451,8 +452,8 @@ def _forms(lake: Lake, tables: TableRegistry, landed: _Landed) -> tuple[tuple[Co
 
 def _stage_forms(
     lake: Lake, tables: TableRegistry, arrivals: Sequence[FeedArrival], day: date, made_by: Mapping[str, Any]
-) -> list[Staged]:
-    spec, staged = tables.get(FEED_COLUMNS), []
+) -> Iterator[Staged]:
+    spec = tables.get(FEED_COLUMNS)
     for arrival in arrivals:
         rows = [
             {
@@ -469,5 +470,4 @@ def _stage_forms(
             for column, widening in arrival.forms
         ]
         source = pa.Table.from_pylist(rows, schema=_FORMS)
-        staged.append(lake.stage(spec, source, {FEED: arrival.feed, DS: day.isoformat()}, made_by=made_by))
-    return staged
+        yield lake.stage(spec, source, {FEED: arrival.feed, DS: day.isoformat()}, made_by=made_by)
