@@ -41,7 +41,6 @@ _FORMS = pa.schema(
         ("rows", pa.int64()),
         ("filled", pa.int64()),
         ("forms", pa.list_(pa.string())),
-        ("widened", pa.bool_()),
         ("longest", pa.int64()),
         ("scrambled", pa.int64()),
     ]
@@ -463,11 +462,10 @@ def _stage_forms(
                 "rows": column.rows,
                 "filled": column.filled,
                 "forms": list(column.forms),
-                "widened": widening is not None,
                 "longest": column.longest,
                 "scrambled": column.scrambled,
             }
-            for column, widening in arrival.forms
+            for column, _ in arrival.forms
         ]
         source = pa.Table.from_pylist(rows, schema=_FORMS)
         yield lake.stage(spec, source, {FEED: arrival.feed, DS: day.isoformat()}, made_by=made_by)

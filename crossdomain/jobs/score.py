@@ -61,4 +61,5 @@ JOB = Job(
     outputs=("serving.recommendations", "serving.popular_items"),
     run=build,
     config=config,
+    tells_unchanged=True,  # of models and their metrics, which are published too
 )

@@ -4,10 +4,10 @@
 | --- | --- | --- |
 | raw | ingest_daily | clean_daily |
 | clean | clean_daily, gate_override | people_daily, content_daily, experiments_daily, quality_daily, governance_daily |
-| quality | quality_daily | nobody inside |
+| quality | quality_daily | serving_publish |
 | vault | governance_daily | nobody inside |
 | governed | governance_daily | nobody inside |
-| compliance | governance_daily | nobody inside |
+| compliance | governance_daily | serving_publish |
 | people | people_daily | recs_train |
 | catalogue | content_daily | recs_train |
 | topics | content_daily | serving_publish |

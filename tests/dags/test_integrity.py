@@ -36,7 +36,16 @@ RUNS_ON = {
     "experiments_daily": {"clean"},
     "recs_train": {"catalogue", "people"},
     "recs_score": {"models"},
-    "serving_publish": {"topics", "similar", "bundles", "pages", "experiments", "recommendations"},
+    "serving_publish": {
+        "topics",
+        "similar",
+        "bundles",
+        "pages",
+        "recommendations",
+        "experiments",
+        "quality",
+        "compliance",
+    },
 }
 EMITS = {
     "ingest_daily": {"raw"},

@@ -70,3 +70,8 @@ def test_what_a_job_reads_cannot_change_unheard(name: str) -> None:
     """
     unheard = reads_daily(name) - heard_through(name) - {name}
     assert not unheard, f"{name} does not hear of changes of {sorted(unheard)}"
+
+
+def test_every_serving_table_that_changes_is_published() -> None:
+    written = {spec.job for spec in registry(Settings().include) if spec.layer == "serving"}
+    assert not written - heard_through("publish")
