@@ -87,7 +87,7 @@ def real(data: Annotated[Path, typer.Option(help="Folder with the real data.", e
 @app.command()
 def up(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8080) -> None:
     """Start Airflow's UI on loopback over this home, until Ctrl-C."""
-    from crossdomain.demo.chain import BY_HAND, CONSUMERS, PRODUCER, first_delivery, session
+    from crossdomain.demo.chain import BY_HAND, CONSUMERS, GOVERNANCE, PRODUCER, first_delivery, session
     from crossdomain.storage.home import Home
     from crossdomain.storage.keys import create_keys
 
@@ -95,7 +95,7 @@ def up(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8080) -> 
     create_keys(Home(settings.home), settings.keys)
     start = settings.start or first_delivery(settings)
     with session(settings, start=start, port=port) as airflow:
-        airflow.unpause([*CONSUMERS, *BY_HAND, PRODUCER])
+        airflow.unpause([*CONSUMERS, GOVERNANCE, *BY_HAND, PRODUCER])
         user, password = airflow.login
         console.print(
             f"Airflow: {airflow.address}  user {user}  password {password}  (Ctrl-C ends it)", highlight=False

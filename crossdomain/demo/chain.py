@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from crossdomain.demo.airflow_progress import ProgressPrinter
+from crossdomain.demo.airflow_progress import OnProgress, ProgressPrinter
 from crossdomain.demo.airflow_session import AirflowSession
 from crossdomain.settings import Settings, parse_day
 from crossdomain.storage.home import Home
@@ -22,6 +22,8 @@ CONSUMERS = (
     "experiments_daily",
     "serving_publish",
 )
+GOVERNANCE = "governance_daily"
+"""Runs when the others are done with the days: its erasures remove files that their tasks may be reading."""
 BY_HAND = ("gate_override",)
 """DAGs that people start."""
 _NO_SCHEDULE = "2099-01-01"
@@ -74,7 +76,7 @@ def session(
         variables,
         parallelism=3,
         port=port,
-        dag_ids={PRODUCER, *CONSUMERS, *BY_HAND},
+        dag_ids={PRODUCER, *CONSUMERS, GOVERNANCE, *BY_HAND},
     )
 
 
@@ -88,6 +90,8 @@ def run_days(
     env: Mapping[str, str] | None = None,
 ) -> ChainRun:
     """Runs deliveries of ``first`` to ``last`` through Airflow and waits until every DAG has done every day.
+
+    Vault, erasures, retention and the daily account (``governance_daily``) follow when everything else is done.
 
     Args:
         settings: The home with its landing folder and keys.
@@ -108,8 +112,25 @@ def run_days(
         expected = {(dag, day.isoformat()) for dag in dags for day in days}
         airflow.wait_until(expected, timeout=timeout, on_progress=progress)
         airflow.wait_quiet(timeout=timeout, on_progress=progress)
+        govern(airflow, days, timeout=timeout, on_progress=progress)
         runs = len(airflow.runs())
     return ChainRun(days, " ".join(command), runs)
+
+
+def govern(
+    airflow: AirflowSession, days: Collection[date], *, timeout: float, on_progress: OnProgress | None = None
+) -> None:
+    """Runs ``governance_daily`` for days whose other work is done, and waits for what follows it.
+
+    Raises:
+        CrossdomainError: A run failed, or it took too long.
+    """
+    airflow.unpause([GOVERNANCE])
+    for day in days:
+        airflow.trigger_partition(GOVERNANCE, day.isoformat())
+    expected = {(GOVERNANCE, day.isoformat()) for day in days}
+    airflow.wait_until(expected, timeout=timeout, on_progress=on_progress)
+    airflow.wait_quiet(timeout=timeout, on_progress=on_progress)
 
 
 def first_delivery(settings: Settings) -> date | None:

@@ -43,7 +43,7 @@ def release_people(
         settings: Deployment settings; ``export_k`` is the least k.
         day: The day whose ``derived.people`` is taken; who withdrew since is left out.
         columns: Quasi-identifiers, of ``people.generalise.HIERARCHIES``.
-        out: File to write, .csv or .parquet.
+        out: File to write, .csv or .parquet; one that exists is left alone.
         k: Least number of people with the same values; the setting when not given.
         sensitive: One of ``people.attributes.FLAGS``, released as it is.
         most_suppressed: Share of the people that may be left out.
@@ -51,7 +51,8 @@ def release_people(
         reason: What for, for the audit log.
 
     Raises:
-        InputError: A wrong column, format or number, k below the setting, or ``by`` or ``reason`` is empty.
+        InputError: A wrong column, format or number, the file exists, k below the setting, or ``by`` or ``reason`` is
+            empty.
         MissingInput: The day is not built.
         CrossdomainError: There are fewer than k people.
     """
@@ -82,6 +83,8 @@ def _check(settings: Settings, out: Path, *, k: int, sensitive: str | None, by: 
         raise InputError("say who takes the table out and what for; the audit log keeps both")
     if out.suffix not in FORMATS:
         raise InputError(f"{out}: give a file that ends with {' or '.join(FORMATS)}")
+    if out.exists():
+        raise InputError(f"{out} exists; a table that was taken out is not written over: give another name")
     if k < settings.export_k:
         raise InputError(f"k = {k} is less than CROSSDOMAIN_EXPORT_K = {settings.export_k}; the setting is the least")
     if sensitive is not None and sensitive not in FLAGS:

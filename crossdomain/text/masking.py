@@ -19,7 +19,7 @@ from crossdomain.text import addresses, contact_numbers, handles
 from crossdomain.text.folding import fold, spoken_digits
 from crossdomain.text.spans import TOKENS, Span, resolve
 
-MASKING_VERSION = 1
+MASKING_VERSION = 2
 """Grows with every change of what is masked; part of the version of the job that stores masked text."""
 
 _DETECTORS = (

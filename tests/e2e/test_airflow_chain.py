@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from crossdomain.demo.chain import CONSUMERS, PRODUCER, session
+from crossdomain.demo.chain import CONSUMERS, PRODUCER, govern, session
 from crossdomain.jobs.registry import NAMES, job
 from crossdomain.jobs.runner import run_job
 from crossdomain.settings import Settings
@@ -35,6 +35,7 @@ def test_days_flow_through_airflow_and_a_late_delivery_rebuilds_its_days(tmp_pat
         airflow.wait_until({(dag, key) for dag in DAGS for key in keys}, timeout=600)
         airflow.wait_quiet(timeout=300)
         assert_same_as_by_hand(world, settings, tmp_path / "by-hand")
+        govern(airflow, days, timeout=300)
         before = {dag: runs_by_day(airflow, dag) for dag in DAGS}
         following = (days[-1] + timedelta(days=1)).isoformat()
         deliver_late(settings, day=days[-1].isoformat(), to=following)
@@ -48,7 +49,7 @@ def test_days_flow_through_airflow_and_a_late_delivery_rebuilds_its_days(tmp_pat
     published = current(Home(settings.home))
     assert published is not None
     assert published.ds.isoformat() == following
-    for name in [name for name in NAMES[1:-1] if name != "vault"]:  # governance_daily is no part of this session
+    for name in NAMES[1:-1]:
         for day in days[-1:] if name in CONSENTED else days:  # a withdrawal of the last day makes those before it stale
             assert (name, str(day), run_job(job(name), day, settings).status) == (name, str(day), "up_to_date")
 

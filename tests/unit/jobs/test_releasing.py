@@ -130,6 +130,14 @@ def test_what_may_not_leave_does_not(
     assert len(audit.read(Home(settings.home))) == before
 
 
+def test_a_file_that_is_there_is_left_alone(settings: Settings, tmp_path: Path) -> None:
+    out = tmp_path / "people.csv"
+    out.write_text("of last month", encoding="utf-8")
+    with pytest.raises(InputError, match=r"people\.csv exists"):
+        release_people(settings, DAY, ["gender"], out, **WHY)
+    assert out.read_text(encoding="utf-8") == "of last month"
+
+
 def test_the_command_line(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
