@@ -35,6 +35,8 @@ class Settings:
         memory_limit: DuckDB's memory limit for one task, in DuckDB's notation (``4GB``).
         threads: DuckDB's threads for one task.
         seed: Seed of everything random.
+        gate_frame_rows: Partitions of up to this many rows are loaded and validated by Great Expectations; DuckDB counts
+            the same rules in larger ones.
         export_k: People that a cell of a table must have at least before the table may leave; at least 2.
         publish_dsn: If given, serving tables are also published to this PostgreSQL database.
         keys: If given, the keys (``crossdomain.storage.keys`` says how they are written), instead of the home's
@@ -51,6 +53,7 @@ class Settings:
     memory_limit: str = "4GB"
     threads: int = 2
     seed: int = 7
+    gate_frame_rows: int = 250_000
     export_k: int = 20
     publish_dsn: str | None = field(default=None, repr=False)
     keys: str | None = field(default=None, repr=False)
@@ -124,6 +127,7 @@ _PARSERS: dict[str, Callable[[str], object]] = {
     "memory_limit": str,
     "threads": int,
     "seed": int,
+    "gate_frame_rows": int,
     "export_k": _people,
     "publish_dsn": str,
     "keys": str,

@@ -1,8 +1,9 @@
 """The gate: a partition is checked by its suite before it may be committed.
 
-Great Expectations validates a frame of the columns that have rules. A partition with more rows than ``frame_rows`` is
-never loaded, nor is one without any: DuckDB counts what each rule would find, and the numbers are recorded under the
-same ids (``crossdomain.quality.counted``). Great Expectations takes seconds to import: the first check does it.
+Great Expectations validates a frame of the columns that have rules. A partition with more rows than
+``Settings.gate_frame_rows`` is never loaded, nor is one without any: DuckDB counts what each rule would find, and the
+numbers are recorded under the same ids (``crossdomain.quality.counted``). Great Expectations takes seconds to import:
+the first check does it.
 """
 
 from __future__ import annotations
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
         ExpectationValidationResult,
     )
 
-FRAME_ROWS = 250_000
-"""Partitions with more rows are counted by DuckDB instead of loaded."""
 EXAMPLES = 3
 """Values shown of those that broke a rule."""
 _SHOWS_VALUES = (IN_SET, BETWEEN)
@@ -56,7 +55,7 @@ def check_partition(
     settings: Settings | None = None,
     key: Sequence[str] = (),
     quarantined: int = 0,
-    frame_rows: int = FRAME_ROWS,
+    frame_rows: int | None = None,
 ) -> GateResult:
     """Checks one partition against its suite.
 
@@ -69,7 +68,8 @@ def check_partition(
         key: Columns that identify a row, from the table's metadata; the suite's own choice by default. The lake
             has made sure that they do when it staged the rows: where DuckDB counts, they are not counted again.
         quarantined: Rows delivered for this partition and set aside as unusable; too large a share is a finding.
-        frame_rows: A relation with more rows is counted by DuckDB and never loaded; so is an empty one.
+        frame_rows: A relation with more rows is counted by DuckDB and never loaded; so is an empty one. The setting by
+            default.
 
     Returns:
         The verdict with one result a rule, in the suite's order. The same rows in the same order give an equal one.
@@ -82,7 +82,8 @@ def check_partition(
     context = SuiteContext(ds, may_be_empty, tuple(chosen.domains), chosen.tz, tuple(key), chosen.start, quarantined)
     rules = rules_for(table, context)
     total = row_count(rows)
-    if not isinstance(rows, pa.Table) and not 0 < total <= frame_rows:
+    most = chosen.gate_frame_rows if frame_rows is None else frame_rows
+    if not isinstance(rows, pa.Table) and not 0 < total <= most:
         results, record = count_rules(rows, rules, table, unique=key)
         return GateResult(table, ds, total, results, record)
     columns = sorted({column for rule in rules for column in rule.columns})

@@ -46,10 +46,14 @@ class World:
         return replace(self.settings, home=home)
 
 
-def lay_world(home: Path, *, users: int = 240, items: int = 120, days: int = 2, seed: int = 11) -> World:
+def lay_world(
+    home: Path, *, users: int = 240, items: int = 120, days: int = 2, seed: int = 11, gate_frame_rows: int = 250_000
+) -> World:
     summary = write_world(home, users=users, items=items, days=days, start=START, seed=seed)
     create_keys(Home(home))
-    settings = Settings(home=home, start=summary.first_delivery, threads=2, memory_limit="2GB")
+    settings = Settings(
+        home=home, start=summary.first_delivery, threads=2, memory_limit="2GB", gate_frame_rows=gate_frame_rows
+    )
     return World(settings, summary, read_truth(home))
 
 
