@@ -9,7 +9,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 export GX_ANALYTICS_ENABLED := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up real test test-long check lint types imports contracts dags bench lock clean
+.PHONY: help setup demo up real test test-long test-soak check lint types imports contracts dags bench lock clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ test: $(VENV)/installed-dev ## The test suite, by two workers (WORKERS=n for mor
 
 test-long: $(VENV)/installed-dev ## Tests that take minutes: planted truth over seeds, many kills.
 	$(BIN)/pytest -m long -n $(WORKERS) --dist loadfile
+
+test-soak: $(VENV)/installed-dev ## The longest: 200 kills, a backfill of thirty days, before a release.
+	$(BIN)/pytest -m soak -n $(WORKERS) --dist loadfile
 
 check: lint types imports contracts dags ## Everything that CI asks for before the tests.
 

@@ -110,13 +110,13 @@ def correct_and_repeat(settings: Settings, days: list[date]) -> None:
                 )
 
 
-@pytest.mark.long
+@pytest.mark.parametrize("days", [pytest.param(10, marks=pytest.mark.long), pytest.param(30, marks=pytest.mark.soak)])
 @pytest.mark.timeout(3600)
-def test_thirty_days_on_four_workers_are_those_of_one_after_the_other(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_days_on_four_workers_are_those_of_one_after_the_other(
+    days: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world = lay_world(tmp_path / "world", users=24, items=60, days=29, gate_frame_rows=COUNTED)
-    assert len(world.days) == 30
+    world = lay_world(tmp_path / "world", users=24, items=60, days=days - 1, gate_frame_rows=COUNTED)
+    assert len(world.days) == days
     nobody_changes_their_mind(world.settings, world.days)
     correct_and_repeat(world.settings, world.days)
     serial, parallel = world.copy(tmp_path / "serial"), world.copy(tmp_path / "parallel")

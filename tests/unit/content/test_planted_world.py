@@ -61,8 +61,13 @@ def test_planted_topics_are_found() -> None:
     assert matched(found_topics(terms, texts), truth) >= 0.8
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("seed", range(1, 21))
+@pytest.mark.parametrize(
+    "seed",
+    [
+        *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 7)),
+        *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(7, 21)),
+    ],
+)
 def test_planted_topics_are_found_in_many_worlds(seed: int) -> None:
     """By mutual information, which does not ask that as many topics are found as were planted (18): 15 to 30 are."""
     terms, texts, truth = world(2000 if seed % 2 else 800, seed)
