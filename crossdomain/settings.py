@@ -35,8 +35,8 @@ class Settings:
         memory_limit: DuckDB's memory limit for one task, in DuckDB's notation (``4GB``).
         threads: DuckDB's threads for one task.
         seed: Seed of everything random.
-        gate_frame_rows: Partitions of up to this many rows are loaded and validated by Great Expectations; DuckDB counts
-            the same rules in larger ones.
+        gate_frame_rows: Partitions of up to this many rows are loaded and validated by Great Expectations; DuckDB
+            counts the same rules in larger ones.
         export_k: People that a cell of a table must have at least before the table may leave; at least 2.
         publish_dsn: If given, serving tables are also published to this PostgreSQL database.
         keys: If given, the keys (``crossdomain.storage.keys`` says how they are written), instead of the home's
