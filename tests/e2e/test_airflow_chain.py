@@ -24,7 +24,7 @@ def runs_by_day(airflow: object, dag: str) -> Counter[str]:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2400)
 def test_days_flow_through_airflow_and_a_late_delivery_rebuilds_its_days(tmp_path: Path) -> None:
     world = lay_world(tmp_path / "airflow", users=200, items=100, days=2, seed=5)
     settings, days = world.settings, world.days
