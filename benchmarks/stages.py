@@ -66,7 +66,7 @@ def measure(home: Path, options: argparse.Namespace) -> dict[str, Any]:
     events = landing_rows(home, START)
     rows.append(bare_copy(home, environment, events))
     jobs = (
-        "ingest", "clean", "people", "catalogue", "topics", "similar", "bundles", "pages", "train", "score",
+        "ingest", "clean", "people", "catalogue", "topics", "together", "similar", "bundles", "pages", "train", "score",
         "experiments", "publish",
     )  # fmt: skip
     for day in (opening, START):

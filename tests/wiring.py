@@ -8,13 +8,15 @@ from pathlib import Path
 
 DAGS = Path(__file__).resolve().parents[1] / "dags"
 _RUNS_ON = re.compile(r"schedule=on_day_of\(([A-Z| ]+)\)")
+_GOES_ON = re.compile(r'trigger_rule="none_failed"\)\s+def \w+\(\)[^"]*run_and_emit\("(\w+)"')
 _TASK = re.compile(r'run_and_emit\("(?P<job>\w+)", emits=(?P<asset>[A-Z]+),')
 
 
 def starters() -> dict[str, set[str]]:
     """For each job that keys start, the jobs whose keys do.
 
-    The first job of a DAG is started by the assets that the DAG runs on; each next one by the one before it.
+    The first job of a DAG is started by the assets that the DAG runs on; each next one by the one before it, and by
+    those assets too: a task goes on where the ones before it were skipped.
     """
     files = [path.read_text(encoding="utf-8") for path in sorted(DAGS.glob("*.py"))]
     emitters = {match["asset"]: match["job"] for text in files for match in _TASK.finditer(text)}
@@ -22,8 +24,10 @@ def starters() -> dict[str, set[str]]:
     for text in files:
         jobs = [match["job"] for match in _TASK.finditer(text)]
         if runs_on := _RUNS_ON.search(text):
-            found[jobs[0]] = {emitters[asset.strip()] for asset in runs_on[1].split("|")}
-            found |= {later: {earlier} for earlier, later in pairwise(jobs)}
+            by = {emitters[asset.strip()] for asset in runs_on[1].split("|")}
+            found[jobs[0]] = set(by)
+            goes_on = set(_GOES_ON.findall(text))
+            found |= {later: {earlier} | (by if later in goes_on else set()) for earlier, later in pairwise(jobs)}
     return found
 
 

@@ -1,9 +1,10 @@
 """θ by measure: from which similarity on a pair means something, against the same items with their words shuffled.
 
 Shuffling gives every item of a domain as many words as it had, drawn from all that the domain's items have
-together, and the topics of another item. What two shuffled items have in common they have by chance. θ is the
-least similarity from which on at most the wished share of the pairs would be there by chance: the false-discovery
-rate, estimated by target and decoy as (1 + pairs above θ among the shuffled) / pairs above θ.
+together, the topics of another item, and what would be taken together if everybody had as many items, drawn from all
+that was taken. What two shuffled items have in common they have by chance. θ is the least similarity from which on at
+most the wished share of the pairs would be there by chance: the false-discovery rate, estimated by target and decoy as
+(1 + pairs above θ among the shuffled) / pairs above θ.
 """
 
 from __future__ import annotations
@@ -87,6 +88,7 @@ def calibrate(
     sample: int,
     seed: int,
     behaviour: sparse.csr_matrix | None = None,
+    by_chance: sparse.csr_matrix | None = None,
     threads: int = 2,
 ) -> Threshold:
     """θ of a direction.
@@ -100,14 +102,15 @@ def calibrate(
         fdr: Wished false-discovery rate.
         sample: Most of ``rows`` that are looked at, each with all ``others``.
         seed: Of the sample.
-        behaviour: Co-behaviour of pairs; the shuffled ones have none.
+        behaviour: Co-behaviour of pairs.
+        by_chance: Co-behaviour of shuffled behaviour, for the shuffled items.
         threads: Threads; without influence on the result.
     """
     chosen = rows
     if len(rows) > sample:
         chosen = np.sort(np.random.default_rng(seed).choice(rows, sample, replace=False))
     counts = histogram(data, chosen, others, weights=weights, bins=BINS, behaviour=behaviour, threads=threads)
-    null = histogram(shuffled, chosen, others, weights=weights, bins=BINS, threads=threads)
+    null = histogram(shuffled, chosen, others, weights=weights, bins=BINS, behaviour=by_chance, threads=threads)
     return threshold(counts, null, fdr=fdr)
 
 

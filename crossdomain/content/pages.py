@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ def read_rules(path: Path) -> PageRules:
 def page_recommendations(
     similar: pa.Table,
     *,
-    weights: tuple[float, ...],
+    weights: Mapping[tuple[str, str], Sequence[float]],
     thetas: dict[tuple[str, str], float | None],
     popularity: pa.Table,
     on_sale: set[tuple[str, str]],
@@ -95,7 +96,7 @@ def page_recommendations(
 
     Args:
         similar: ``similarity.SIMILAR_SCHEMA``; its others are on sale and one of each product.
-        weights: Weights of the blend that ``similar`` was made with, for the reasons.
+        weights: Weights of the blend that ``similar`` was made with, by (domain, other domain), for the reasons.
         thetas: θ by (domain, other domain); None: no pair counts.
         popularity: Columns domain, item_id, people; items that are not there have none.
         on_sale: (domain, item id) that may be pinned.
@@ -128,7 +129,7 @@ def page_recommendations(
 
 def _scored(
     similar: pa.Table,
-    weights: tuple[float, ...],
+    weights: Mapping[tuple[str, str], Sequence[float]],
     thetas: dict[tuple[str, str], float | None],
     popularity: pa.Table,
     rules: PageRules,
@@ -144,7 +145,8 @@ def _scored(
     known = popularity.to_pandas().rename(columns={"domain": "other_domain", "item_id": "other_item_id"})
     known["share"] = known.groupby("other_domain")["people"].rank(method="min", pct=True)
     share = found[_OTHER].merge(known, on=_OTHER, how="left")["share"].fillna(0.0).to_numpy()
-    part = np.argmax(found[list(COMPONENTS)].to_numpy() * np.array(weights), axis=1) if len(found) else []
+    by_pair = np.array([weights[key] for key in zip(found["domain"], found["other_domain"], strict=True)])
+    part = np.argmax(found[list(COMPONENTS)].to_numpy() * by_pair, axis=1) if len(found) else []
     score = (1 - rules.popularity) * found["similarity"].to_numpy() + rules.popularity * share
     return found[[*_KEY, *_OTHER]].assign(
         score=np.round(score, DIGITS), reason=[REASONS[COMPONENTS[number]] for number in part], pin=len(rules.pins)

@@ -112,6 +112,9 @@ class SimilaritySettings(_Settings):
         ngram_weight: Weight of the TF-IDF cosine of the titles' character n-grams.
         jaccard_weight: Weight of the Jaccard index of the token sets.
         topic_weight: Weight of the topic similarity.
+        behaviour_weight: Weight of what is taken together. These weights are in force where they are not learned.
+        learn_least: Choices of people by which the weights of a pair of domains are learned, at least so many, and as
+            many of later days to check them.
         neighbours: Similar items kept for an item and a domain.
         reserve: Further ones that are held for the days to come, as some of the neighbours go.
         min_similarity: Weaker pairs are not kept.
@@ -126,6 +129,8 @@ class SimilaritySettings(_Settings):
     ngram_weight: float = 0.3
     jaccard_weight: float = 0.1
     topic_weight: float = 0.1
+    behaviour_weight: float = 0.0
+    learn_least: int = 500
     neighbours: int = 50
     reserve: int = 14
     min_similarity: float = 0.02
@@ -133,6 +138,32 @@ class SimilaritySettings(_Settings):
     theta_fdr: float = 0.05
     theta_sample: int = 2000
     similarity_threads: int = 2
+    seed: int = 7
+
+
+@dataclass(frozen=True)
+class TogetherSettings(_Settings):
+    """What the same people take.
+
+    Attributes:
+        together_days: Business days of events by which items are taken together.
+        later_days: Days on which later choices are looked at: so many for learning weights, as many after them for
+            checking.
+        together_people: A pair needs so many people who take both; of fewer nothing is kept.
+        together_shrink: People that count as chance beside those who take both; see ``together``.
+        together_items: Items of a person that count, the latest.
+        together_others: Others kept for an item and a domain.
+        choices: Most choices for a pair of domains and days.
+        seed: Of everything drawn.
+    """
+
+    together_days: int = 42
+    later_days: int = 7
+    together_people: int = 5
+    together_shrink: float = 5.0
+    together_items: int = 200
+    together_others: int = 100
+    choices: int = 20_000
     seed: int = 7
 
 
@@ -178,4 +209,4 @@ class BundleSettings(_Settings):
     bundle_same_topic: float = 0.5
 
 
-_ALL = (TopicSettings, SimilaritySettings, DuplicateSettings, BundleSettings)
+_ALL = (TopicSettings, SimilaritySettings, TogetherSettings, DuplicateSettings, BundleSettings)

@@ -7,17 +7,17 @@ looked at by everybody, and only items whose pool ran low look at everything aga
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 from scipy import sparse
 
 from crossdomain.content.features import Features, Floats, Ints
+from crossdomain.content.item_rows import rows_of_items
 from crossdomain.content.neighbours import COMPONENTS, DIGITS, Scores, nearest, score_pairs, to_micros
 
 Bools = npt.NDArray[np.bool_]
@@ -53,6 +53,7 @@ class Search:
 
     Attributes:
         weights: Weight of each of ``COMPONENTS``, adding up to 1.
+        learned: Weights by (domain, other domain) that are in force there instead.
         neighbours: Neighbours of an item and a domain that are served.
         reserve: Further ones in the pool, to be used up as others go.
         least: Weaker pairs do not count.
@@ -60,10 +61,15 @@ class Search:
     """
 
     weights: tuple[float, ...]
+    learned: Mapping[tuple[str, str], tuple[float, ...]] = field(default_factory=dict)
     neighbours: int = 50
     reserve: int = 14
     least: float = 0.02
     threads: int = 2
+
+    def of(self, domain: str, other: str) -> Search:
+        """The search of a direction: its own weights count."""
+        return replace(self, weights=self.learned.get((domain, other), self.weights))
 
     @property
     def size(self) -> int:
@@ -169,7 +175,7 @@ def find_pool(
         for other in sorted(domains):
             rows, others = data.rows_of(domain), np.flatnonzero(candidate & (data.domains == other))
             known = before.direction(rows, others, other)
-            direction, count = _direction(data, rows, others, known, search, behaviour)
+            direction, count = _direction(data, rows, others, known, search.of(domain, other), behaviour)
             asked += count
             found.append(direction)
             states.append(_state_table(data, rows, other, prints, candidate, direction.floor, version))
@@ -239,7 +245,7 @@ class _Before:
     ) -> _Before:
         pairs, state = previous or (SIMILAR_SCHEMA.empty_table(), STATE_SCHEMA.empty_table())
         found = state.select(["other_domain", "candidate", "floor", "features", "model_version"]).to_pandas()
-        found["row"] = _codes(data, state, ("domain", "item_id"))
+        found["row"] = rows_of_items(data.domains, data.item_ids, state, ("domain", "item_id"))
         found = found[(found["row"] >= 0) & (found["model_version"] == version)]
         found = found[found["features"].to_numpy() == prints[found["row"].to_numpy(dtype=np.int64)]]
         micros = np.zeros((len(pairs), 1 + len(COMPONENTS)), dtype=np.int32)
@@ -247,8 +253,8 @@ class _Before:
             micros[:, number] = to_micros(pairs[name].to_numpy())
         return cls(
             data,
-            _codes(data, pairs, ("domain", "item_id")),
-            _codes(data, pairs, ("other_domain", "other_item_id")),
+            rows_of_items(data.domains, data.item_ids, pairs, ("domain", "item_id")),
+            rows_of_items(data.domains, data.item_ids, pairs, ("other_domain", "other_item_id")),
             Scores(micros),
             found,
         )
@@ -384,19 +390,3 @@ def _state_table(
         "model_version": pa.repeat(version, len(rows)),
     }
     return pa.table({name: pa.array(values) for name, values in columns.items()}).cast(STATE_SCHEMA)
-
-
-def _codes(data: Features, table: pa.Table, columns: tuple[str, str]) -> Ints:
-    """Rows of the features that a table names; -1 for items that are no longer there."""
-    sides = []
-    for name, own in zip(columns, (data.domains, data.item_ids), strict=True):
-        found = table[name].cast(pa.string()).combine_chunks().dictionary_encode()
-        values = pa.array(own, pa.string())
-        sides.append((np.asarray(found.indices), np.asarray(pc.fill_null(pc.index_in(values, found.dictionary), -1)),
-                      len(found.dictionary)))  # fmt: skip
-    (domain, own_domain, domains), (item, own_item, items) = sides
-    row_of = np.full((domains, items), -1, dtype=np.int64)
-    named = np.flatnonzero((own_domain >= 0) & (own_item >= 0))
-    row_of[own_domain[named], own_item[named]] = named
-    rows: Ints = row_of[domain, item]
-    return rows

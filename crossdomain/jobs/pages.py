@@ -7,9 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from crossdomain.content.settings import SimilaritySettings
 from crossdomain.jobs.model import Input, Job, JobContext
-from crossdomain.jobs.similar import blend
 from crossdomain.settings import Settings
 
 _DAYS = 28
@@ -33,7 +31,7 @@ def build(ctx: JobContext) -> None:
     thetas = ctx.con.sql("SELECT domain, other_domain, theta FROM serving.similarity_thresholds").fetchall()
     found = pages.page_recommendations(
         ctx.con.sql("FROM serving.similar_items").to_arrow_table(),
-        weights=blend(SimilaritySettings.from_env(seed=ctx.settings.seed)),
+        weights=_weights(ctx),
         thetas={(domain, other): theta for domain, other, theta in thetas},
         popularity=ctx.con.sql(_POPULARITY).to_arrow_table(),
         on_sale=set(ctx.con.sql(_ON_SALE).fetchall()),
@@ -43,6 +41,17 @@ def build(ctx: JobContext) -> None:
     ctx.note(pages=len(found.group_by(["domain", "item_id"]).aggregate([])), rows=len(found), pins=len(rules.pins))
 
 
+def _weights(ctx: JobContext) -> dict[tuple[str, str], list[float]]:
+    """Weights of the similarity's parts by direction, in the parts' order."""
+    from crossdomain.content.neighbours import COMPONENTS
+
+    rows = ctx.con.sql("SELECT domain, other_domain, part, weight FROM serving.similarity_weights").fetchall()
+    found: dict[tuple[str, str], list[float]] = {}
+    for domain, other, part, weight in rows:
+        found.setdefault((domain, other), [0.0] * len(COMPONENTS))[COMPONENTS.index(part)] = weight
+    return found
+
+
 def _rules(settings: Settings) -> Path:
     return settings.include / "pages" / "rules.yaml"
 
@@ -50,17 +59,17 @@ def _rules(settings: Settings) -> Path:
 def _config(settings: Settings) -> Mapping[str, Any]:
     from crossdomain.content.pages import read_rules
 
-    choices = SimilaritySettings.from_env(seed=settings.seed)
-    return {"rules": asdict(read_rules(_rules(settings))), "weights": blend(choices)}
+    return {"rules": asdict(read_rules(_rules(settings)))}
 
 
 JOB = Job(
     name="pages",
-    version=1,
+    version=2,
     inputs=(
         Input(table="derived.catalogue"),
         Input(table="serving.similar_items"),
         Input(table="serving.similarity_thresholds"),
+        Input(table="serving.similarity_weights"),
         Input(table="clean.events", days=_DAYS, delivered="until", optional=True),
     ),
     outputs=("serving.page_recommendations",),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from crossdomain.content.documents import TermMatrix
     from crossdomain.content.features import Features, GramMatrix, TermWeights
     from crossdomain.content.similarity import Search
+    from crossdomain.content.similarity_model import SimilarityModel
 
 _MODEL = "similarity"
 _ITEMS = """
@@ -36,6 +37,10 @@ _ITEMS = """
     LEFT JOIN derived.duplicate_items d USING (domain, item_id)
     ORDER BY c.domain, c.item_id
 """
+_TOGETHER = """
+    SELECT domain, item_id, other_domain, other_item_id, behaviour
+    FROM derived.taken_together WHERE {which} ORDER BY ALL
+"""
 
 
 @dataclass(frozen=True)
@@ -50,34 +55,36 @@ class _Catalogue:
 
 @dataclass(frozen=True)
 class _State:
-    """The term weights in force, and the thresholds that were calibrated with them."""
+    """The model in force, and the tables that tell of it."""
 
-    weights: TermWeights
+    model: SimilarityModel
     version: str
+    weights: pa.Table
     thresholds: pa.Table
     learned: bool
 
 
 def build(ctx: JobContext) -> None:
-    """Compares the items by words, spelling and topics; unchanged ones were compared the day before."""
+    """Compares the items by words, spelling, topics and behaviour; unchanged ones were compared the day before."""
     from crossdomain.content import features, similarity
 
     choices = SimilaritySettings.from_env(seed=ctx.settings.seed)
-    search = _search(choices)
     catalogue = _read(ctx)
-    state = _state(ctx, choices, catalogue)
-    data = features.features(catalogue.terms, catalogue.grams, catalogue.topics, state.weights)
+    state = _in_force(ctx, choices)
+    terms = state.model.terms if state else features.learn_weights(catalogue.terms, catalogue.grams)
+    data = features.features(catalogue.terms, catalogue.grams, catalogue.topics, terms)
+    if state is None:
+        state = _learned(ctx, choices, catalogue, data, terms)
     items = {name: catalogue.items[name].to_numpy(zero_copy_only=False) for name in catalogue.items.column_names}
-    if state.learned:
-        state = _calibrated(ctx, choices, catalogue, state, data, search)
     pool = similarity.find_pool(
         data,
         domains=ctx.settings.domains,
         prints=items["print"],
         candidate=items["on_sale"] & items["canonical"],
-        search=search,
+        search=_search(choices, state.model),
         version=state.version,
         previous=(_previous(ctx, "neighbours"), _previous(ctx, "similarity_state")),
+        behaviour=state.model.behaviour(data),
     )
     # Tables of millions of rows, one after the other.
     served = similarity.similar_items(pool, items["product"], neighbours=choices.neighbours)
@@ -86,12 +93,14 @@ def build(ctx: JobContext) -> None:
     ctx.write("derived.neighbours", pool.table(), settled=True)
     ctx.write("derived.similarity_state", pool.state, settled=True)
     ctx.write("serving.similarity_thresholds", state.thresholds)
+    ctx.write("serving.similarity_weights", state.weights)
     ctx.note(
         items=len(items["print"]),
         compared_with_all=pool.asked,
         similar_pairs=similar,
         learned=state.learned,
         theta={f"{row['domain']} {row['other_domain']}": row["theta"] for row in state.thresholds.to_pylist()},
+        weights={f"{row['domain']} {row['other_domain']}": row["why"] for row in state.weights.to_pylist()},
     )
 
 
@@ -105,7 +114,7 @@ def _read(ctx: JobContext) -> _Catalogue:
 
 
 def blend(choices: SimilaritySettings) -> tuple[float, ...]:
-    """Weights of the blend by the settings."""
+    """Stated weights of the blend, by the settings."""
     from crossdomain.content.similarity import blend_weights
 
     return blend_weights(
@@ -113,14 +122,16 @@ def blend(choices: SimilaritySettings) -> tuple[float, ...]:
         ngram=choices.ngram_weight,
         jaccard=choices.jaccard_weight,
         topic=choices.topic_weight,
+        behaviour=choices.behaviour_weight,
     )
 
 
-def _search(choices: SimilaritySettings) -> Search:
+def _search(choices: SimilaritySettings, model: SimilarityModel) -> Search:
     from crossdomain.content.similarity import Search
 
     return Search(
         weights=blend(choices),
+        learned=model.blends,
         neighbours=choices.neighbours,
         reserve=choices.reserve,
         least=choices.min_similarity,
@@ -128,37 +139,78 @@ def _search(choices: SimilaritySettings) -> Search:
     )
 
 
-def _state(ctx: JobContext, choices: SimilaritySettings, catalogue: _Catalogue) -> _State:
-    """The term weights of the day before while they are young and of the same settings, else those of today."""
-    from crossdomain.content import calibration, features
+def _in_force(ctx: JobContext, choices: SimilaritySettings) -> _State | None:
+    """The model of the day before while it is young and of the same settings, else None."""
+    from crossdomain.content import calibration, similarity_model
 
-    basis = _basis(choices, ctx.settings)
-    before = _previous(ctx, "similarity_thresholds")
-    if len(before):
-        version, learned_ds = before["model_version"][0].as_py(), before["calibrated_ds"][0].as_py()
-        young = (ctx.ds - learned_ds).days < choices.refresh_days
-        if young and ctx.models.metadata(_MODEL, version)["basis"] == basis:
-            thresholds = before.select(calibration.THRESHOLDS_SCHEMA.names)
-            return _State(features.TermWeights.from_files(ctx.models.load(_MODEL, version)), version, thresholds, False)
-    weights = features.learn_weights(catalogue.terms, catalogue.grams)
-    facts = {"basis": basis, "learned_ds": ctx.ds.isoformat(), "items": weights.items, "words": len(weights.words)}
-    version = ctx.models.save(_MODEL, weights.to_files(), facts)
-    return _State(weights, version, calibration.THRESHOLDS_SCHEMA.empty_table(), True)
+    before, weights = (_previous(ctx, name) for name in ("similarity_thresholds", "similarity_weights"))
+    if not len(before):
+        return None
+    version, learned_ds = before["model_version"][0].as_py(), before["calibrated_ds"][0].as_py()
+    if (ctx.ds - learned_ds).days >= choices.refresh_days:
+        return None
+    if ctx.models.metadata(_MODEL, version)["basis"] != _basis(choices, ctx.settings):
+        return None
+    return _State(
+        similarity_model.SimilarityModel.from_files(ctx.models.load(_MODEL, version)),
+        version,
+        weights.select(similarity_model.WEIGHTS_SCHEMA.names),
+        before.select(calibration.THRESHOLDS_SCHEMA.names),
+        learned=False,
+    )
 
 
-def _calibrated(
+def _learned(
+    ctx: JobContext, choices: SimilaritySettings, catalogue: _Catalogue, data: Features, terms: TermWeights
+) -> _State:
+    """A model of today: term weights, what is taken together, the blend's weights, and thresholds of all that."""
+    from crossdomain.content import similarity_model, together
+
+    stated = blend(choices)
+    learned = similarity_model.learn_blends(
+        data,
+        ctx.con.sql("FROM derived.later_choices ORDER BY fold, choice").to_arrow_table(),
+        domains=ctx.settings.domains,
+        stated=stated,
+        least=choices.learn_least,
+        folds=(together.LEARN, together.CHECK),
+        threads=choices.similarity_threads,
+    )
+    pairs = similarity_model.kept_pairs(ctx.con.sql(_TOGETHER.format(which="NOT by_chance")).to_arrow_table())
+    model = similarity_model.SimilarityModel(terms, similarity_model.blends_of(learned), pairs)
+    facts = {
+        "basis": _basis(choices, ctx.settings),
+        "learned_ds": ctx.ds.isoformat(),
+        "items": terms.items,
+        "words": len(terms.words),
+        "pairs_taken_together": len(pairs) // 2,
+        "blends": {" ".join(direction): asdict(found) for direction, found in sorted(learned.items())},
+    }
+    version = ctx.models.save(_MODEL, model.to_files(), facts)
+    return _State(
+        model,
+        version,
+        similarity_model.weights_table(learned, stated=stated, ds=ctx.ds, version=version),
+        _thresholds(ctx, choices, catalogue, data, model, version),
+        learned=True,
+    )
+
+
+def _thresholds(
     ctx: JobContext,
     choices: SimilaritySettings,
     catalogue: _Catalogue,
-    state: _State,
     data: Features,
-    search: Search,
-) -> _State:
-    from crossdomain.content import calibration
+    model: SimilarityModel,
+    version: str,
+) -> pa.Table:
+    from crossdomain.content import calibration, similarity_model
 
     shuffled = calibration.shuffled_features(
-        catalogue.terms, catalogue.grams, catalogue.topics, state.weights, seed=choices.seed
+        catalogue.terms, catalogue.grams, catalogue.topics, model.terms, seed=choices.seed
     )
+    chance = similarity_model.behaviour_matrix(data, ctx.con.sql(_TOGETHER.format(which="by_chance")).to_arrow_table())
+    behaviour = model.behaviour(data)
     rows = []
     for domain in ctx.settings.domains:
         for other in ctx.settings.domains:
@@ -167,15 +219,16 @@ def _calibrated(
                 shuffled,
                 data.rows_of(domain),
                 data.rows_of(other),
-                weights=search.weights,
+                weights=model.blends[domain, other],
                 fdr=choices.theta_fdr,
                 sample=choices.theta_sample,
                 seed=choices.seed,
-                threads=search.threads,
+                behaviour=behaviour,
+                by_chance=chance,
+                threads=choices.similarity_threads,
             )
-            rows.append(calibration.threshold_row(found, domain, other, choices.theta_fdr, ctx.ds, state.version))
-    thresholds = pa.Table.from_pylist(rows, schema=calibration.THRESHOLDS_SCHEMA)
-    return _State(state.weights, state.version, thresholds, True)
+            rows.append(calibration.threshold_row(found, domain, other, choices.theta_fdr, ctx.ds, version))
+    return pa.Table.from_pylist(rows, schema=calibration.THRESHOLDS_SCHEMA)
 
 
 def _previous(ctx: JobContext, table: str) -> pa.Table:
@@ -197,18 +250,21 @@ def _config(settings: Settings) -> Mapping[str, Any]:
 
 JOB = Job(
     name="similar",
-    version=2,
+    version=3,
     inputs=(
         Input(table="derived.catalogue"),
         Input(table="derived.duplicate_items"),
         Input(table="derived.item_tokens"),
         Input(table="serving.item_topics"),
+        Input(table="derived.taken_together"),
+        Input(table="derived.later_choices"),
     ),
     outputs=(
         "serving.similar_items",
         "derived.neighbours",
         "derived.similarity_state",
         "serving.similarity_thresholds",
+        "serving.similarity_weights",
     ),
     run=build,
     config=_config,

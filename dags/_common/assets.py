@@ -8,9 +8,10 @@
 | vault | governance_daily | nobody inside |
 | governed | governance_daily | nobody inside |
 | compliance | governance_daily | serving_publish |
-| people | people_daily | recs_train |
+| people | people_daily | content_daily, recs_train |
 | catalogue | content_daily | recs_train |
 | topics | content_daily | serving_publish |
+| together | content_daily | nobody inside |
 | similar | content_daily | serving_publish |
 | bundles | content_daily | serving_publish |
 | pages | content_daily | serving_publish |
@@ -33,6 +34,7 @@ COMPLIANCE = Asset(name="compliance", uri="crossdomain://lake/serving/compliance
 PEOPLE = Asset(name="people", uri="crossdomain://lake/derived/people")
 CATALOGUE = Asset(name="catalogue", uri="crossdomain://lake/derived/catalogue")
 TOPICS = Asset(name="topics", uri="crossdomain://lake/serving/topics")
+TOGETHER = Asset(name="together", uri="crossdomain://lake/derived/taken_together")
 SIMILAR = Asset(name="similar", uri="crossdomain://lake/serving/similar_items")
 BUNDLES = Asset(name="bundles", uri="crossdomain://lake/serving/bundles")
 PAGES = Asset(name="pages", uri="crossdomain://lake/serving/page_recommendations")

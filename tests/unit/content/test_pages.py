@@ -14,7 +14,8 @@ from crossdomain.errors import InputError
 from crossdomain.settings import Settings
 
 RULES = PageRules(slots=4, order="mixed", other_slots=2, popularity=0.0)
-WEIGHTS = blend_weights(cosine=0.5, topic=0.5)
+DOMAINS = ("knowledge", "beauty")
+WEIGHTS = {(a, b): blend_weights(cosine=0.5, topic=0.5) for a in DOMAINS for b in DOMAINS}
 PAGE = ("knowledge", "k")
 ON_SALE = {("beauty", f"b{n}") for n in range(9)} | {("knowledge", f"k{n}") for n in range(9)}
 

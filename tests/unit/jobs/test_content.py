@@ -1,4 +1,4 @@
-"""Jobs ``catalogue``, ``topics``, ``similar`` and ``bundles`` through the runner, on small worlds of their own."""
+"""Jobs of content, from ``catalogue`` to ``pages``, through the runner, on small worlds of their own."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from crossdomain.jobs.model import Job, JobContext
 from crossdomain.jobs.pages import JOB as PAGES
 from crossdomain.jobs.runner import open_lake, run_job
 from crossdomain.jobs.similar import JOB as SIMILAR
+from crossdomain.jobs.together import JOB as TOGETHER
 from crossdomain.jobs.topics import JOB as TOPICS
 from crossdomain.settings import Settings
 from crossdomain.tables import registry
+from tests.unit.jobs.lake_tables import put
 
 START = date(2026, 1, 5)
 DAYS = [START + timedelta(days=step) for step in range(4)]
@@ -136,9 +138,17 @@ def catalogue(settings: Settings, day: date) -> dict[str, dict[str, Any]]:
     return {row["item_id"]: row for row in rows(settings, "derived.catalogue", day)}
 
 
+def nobody(settings: Settings, day: date) -> None:
+    """A day on which nobody did anything."""
+    for table in ("clean.events", "derived.people"):
+        put(settings, table, day, [])
+
+
 def run_days(settings: Settings, days: Mapping[date, list[Item]], *jobs: Job, shuffle: int = 0) -> None:
     for day in days:
         run_job(clean(days, shuffle=shuffle), day, settings)
+        if TOGETHER in jobs:
+            nobody(settings, day)
         for job in jobs:
             run_job(job, day, settings)
 
@@ -236,7 +246,7 @@ def test_bundles_join_both_sides_around_the_shared_themes(settings: Settings) ->
     items = themed()
     off = {item.item_id for item in items[:6]}
     days = {DAYS[0]: [replace(item, status="off") if item.item_id in off else item for item in items]}
-    run_days(settings, days, CATALOGUE, TOPICS, SIMILAR, BUNDLES)
+    run_days(settings, days, CATALOGUE, TOPICS, TOGETHER, SIMILAR, BUNDLES)
     bundles = rows(settings, "serving.bundles", DAYS[0])
     assert bundles
     members = [item for row in bundles for item in row["knowledge_items"] + row["beauty_items"]]
@@ -260,7 +270,7 @@ def test_a_day_compares_what_changed_and_leaves_the_rest(settings: Settings) -> 
     days = {DAYS[0]: items, DAYS[1]: changed}
     notes = []
     for day in days:
-        run_days(settings, {day: days[day]}, CATALOGUE, TOPICS)
+        run_days(settings, {day: days[day]}, CATALOGUE, TOPICS, TOGETHER)
         notes.append(run_job(SIMILAR, day, settings).notes)
     assert [note["learned"] for note in notes] == [True, False]
     assert notes[0]["compared_with_all"] == 2 * len(items)
@@ -281,7 +291,7 @@ def test_twins_are_one_product_everywhere(settings: Settings) -> None:
     twins = [Item("beauty", name, title, "精华，保湿，修护") for name in ("skin900", "skin901")]
     other_size = Item("beauty", "skin902", title + "50ml", "精华，保湿，修护")
     days = {DAYS[0]: [*themed(), *twins, other_size]}
-    run_days(settings, days, CATALOGUE, TOPICS, SIMILAR, PAGES)
+    run_days(settings, days, CATALOGUE, TOPICS, TOGETHER, SIMILAR, PAGES)
     found = rows(settings, "derived.duplicate_items", DAYS[0])
     groups = {row["item_id"]: row["canonical_item_id"] for row in found}
     assert (groups["skin900"], groups["skin901"]) == ("skin900", "skin900")
@@ -301,24 +311,24 @@ def test_same_rows_in_another_order_give_the_same_bytes(settings: Settings, tmp_
     checksums = []
     for run in range(2):
         here = replace(settings, home=tmp_path / f"home{run}")
-        run_days(here, days, CATALOGUE, TOPICS, SIMILAR, BUNDLES, PAGES, shuffle=run)
+        run_days(here, days, CATALOGUE, TOPICS, TOGETHER, SIMILAR, BUNDLES, PAGES, shuffle=run)
         with open_lake(here) as lake:
             tables = registry(here.include)
             checksums.append(
                 {
                     (name, partition.ds): partition.checksum
-                    for job in (CATALOGUE, TOPICS, SIMILAR, BUNDLES, PAGES)
+                    for job in (CATALOGUE, TOPICS, TOGETHER, SIMILAR, BUNDLES, PAGES)
                     for name in job.outputs
                     for partition in lake.partitions(tables.get(name))
                 }
             )
     assert checksums[0] == checksums[1]
-    assert len(checksums[0]) == 24
+    assert len(checksums[0]) == 30
 
 
 def test_items_without_text_and_empty_days_give_empty_tables(settings: Settings) -> None:
     days = {DAYS[0]: [], DAYS[1]: [Item("beauty", "a", ""), Item("knowledge", "b", "")]}
-    run_days(settings, days, CATALOGUE, TOPICS, SIMILAR, BUNDLES, PAGES)
+    run_days(settings, days, CATALOGUE, TOPICS, TOGETHER, SIMILAR, BUNDLES, PAGES)
     assert len(rows(settings, "derived.item_tokens", DAYS[1])) == 2
     for table in ("topics", "item_topics", "similar_items", "bundles", "page_recommendations"):
         assert rows(settings, f"serving.{table}", DAYS[1]) == []
