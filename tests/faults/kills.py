@@ -27,7 +27,10 @@ from tests.faults.server import ForkServer
 
 PHASES = ("before the first write", "between first write and commit", "at the commits", "after the last commit")
 BETWEEN = PHASES[1]
-_SHARES = {PHASES[0]: 0.05, BETWEEN: 0.6, PHASES[2]: 0.3, PHASES[3]: 0.05}
+_SHARES = {PHASES[0]: 0.05, PHASES[3]: 0.05, PHASES[2]: 0.3}
+"""Of the kills at points; the others come between the first write and the commit."""
+_ENOUGH = 8
+"""With so many kills at points each phase has one at least."""
 _ANYWHERE = 0.2
 """Share of kills that come at a random time instead of at a point."""
 _INSIDE = 0.4
@@ -156,9 +159,9 @@ def choose(run: Undisturbed, number: int, random: Random) -> list[Kill]:
     by_phase: dict[str, list[Point]] = {phase: [] for phase in PHASES}
     for point in run.points:
         by_phase[run.phase(point.number + 1)].append(point)
-    wanted = [phase for phase, share in _SHARES.items() for _ in range(round(number * share))]
-    phases = (wanted + [BETWEEN] * number)[: number - len(kills)]
-    for phase, count in Counter(phases).items():
+    left, least = number - len(kills), int(number - len(kills) >= _ENOUGH)
+    wanted = {phase: max(least, round(left * share)) for phase, share in _SHARES.items()}
+    for phase, count in {**wanted, BETWEEN: left - sum(wanted.values())}.items():
         points = by_phase[phase] or by_phase[BETWEEN] or list(run.points)
         for place in range(count):
             part = points[len(points) * place // count : len(points) * (place + 1) // count] or points
