@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -23,9 +24,13 @@ from stages import commit, machine
 
 from crossdomain.content import documents, features, topics
 from crossdomain.content.blending import won
+from crossdomain.content.bundle_measures import agreement
+from crossdomain.content.bundles import Bundle
 from crossdomain.content.neighbours import COMPONENTS
+from crossdomain.content.settings import BundleSettings
 from crossdomain.content.similarity import blend_weights
 from crossdomain.content.similarity_model import SimilarityModel, choice_differences
+from crossdomain.demo.truth import read_truth
 from crossdomain.demo.world import write_world
 from crossdomain.jobs.registry import job
 from crossdomain.jobs.runner import open_lake, run_job
@@ -71,15 +76,43 @@ def measure(home: Path, seed: int, users: int, items: int) -> dict[str, Any]:
     settings = Settings(home=home, start=LEARNED)
     create_keys(Home(home))
     days = [LEARNED + timedelta(days=step) for step in range((REPORTED - LEARNED).days + 1)]
-    notes = {}
+    notes, bundles = {}, {}
     for day in days:
         for name in ("ingest", "clean", "people", "catalogue", "topics"):
             run_job(job(name), day, settings)
         if day == LEARNED:
             notes = dict(run_job(job("together"), day, settings).notes)
-            run_job(job("similar"), day, settings)
+            for name, least in (("stated", "1000000000"), ("in force", "500")):
+                os.environ["CROSSDOMAIN_CONTENT_LEARN_LEAST"] = least
+                run_job(job("similar"), day, settings)
+                run_job(job("bundles"), day, settings)
+                bundles[name] = agreed(settings)
     run_job(job("together"), REPORTED, settings)
-    return {"seed": seed, "users": users, "items": items, "together": notes, **compare(settings)}
+    return {"seed": seed, "users": users, "items": items, "together": notes, "bundles": bundles, **compare(settings)}
+
+
+def agreed(settings: Settings) -> dict[str, Any]:
+    """The first day's bundles beside the planted ones, and the thresholds between the domains."""
+    choices = BundleSettings()
+    planted: dict[str, dict[str, str]] = {"knowledge": {}, "beauty": {}}
+    for row in read_truth(settings.home).bundle_items.itertuples():
+        planted[row.domain][row.item_id] = row.topic
+    with open_lake(settings) as lake:
+        for name in ("serving.bundles", "serving.similarity_thresholds"):
+            spec = registry(settings.include).get(name)
+            lake.view(spec, [one for one in lake.partitions(spec) if one.ds == LEARNED], schema=spec.layer)
+        rows = lake.con.sql("FROM serving.bundles ORDER BY bundle_id").to_arrow_table().to_pylist()
+        theta = lake.con.sql(
+            "SELECT domain || ' ' || other_domain, theta FROM serving.similarity_thresholds ORDER BY ALL"
+        ).fetchall()
+    bundles = [
+        Bundle(tuple(row["knowledge_items"]), tuple(row["beauty_items"]), row["topic"], row["strength"], ("", ""), 0.0)
+        for row in rows
+    ]
+    found = agreement(
+        bundles, (planted["knowledge"], planted["beauty"]), most_items=choices.bundle_items, most_bundles=1
+    )
+    return {"bundles": len(rows), "theta": dict(theta), **found._asdict()}
 
 
 def compare(settings: Settings) -> dict[str, Any]:

@@ -17,11 +17,15 @@ import gzip
 import io
 import json
 import resource
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 from scipy import sparse
@@ -31,7 +35,7 @@ from crossdomain.content.documents import TEXT_COLUMNS, TOKEN_SCHEMA, TermMatrix
 from crossdomain.content.features import Features, GramMatrix, features, gram_matrix, learn_weights
 from crossdomain.content.neighbours import nearest, score_pairs
 from crossdomain.content.settings import SimilaritySettings
-from crossdomain.content.similarity import Pool, Search, blend_weights, find_pool
+from crossdomain.content.similarity import Pool, Search, blend_weights, find_pool, similar_items
 from crossdomain.demo.catalogue import build_catalogues
 from crossdomain.demo.clock import Calendar
 from crossdomain.settings import Settings
@@ -174,45 +178,77 @@ def measure(small: tuple[TermMatrix, GramMatrix], items: int, threads: int) -> d
     data = mixed_catalogue(small, items, seed=7)
     search = default_search(threads)
     prints = data.item_ids.copy()
-    everybody = np.ones(items, dtype=bool)
     few = np.arange(50)
-    find_pool(data_of(data, few), **arguments(search, len(few)))  # compiles
-    started, cpu = time.perf_counter(), time.process_time()
-    pool = find_pool(data, domains=DOMAINS, prints=prints, candidate=everybody, search=search, version="v")
-    full, full_cpu = time.perf_counter() - started, time.process_time() - cpu
-    counted = len(pool.item)
-    first_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    before, served = (pool.table(), pool.state), (pool.item, pool.other, pool.rank)
-    del pool  # a job starts from the tables
-    changed = np.random.default_rng(8).choice(items, items // 100, replace=False)
-    prints[changed] = prints[changed] + " changed"
-    started, cpu = time.perf_counter(), time.process_time()
-    after = find_pool(
-        data, domains=DOMAINS, prints=prints, candidate=everybody, search=search, version="v", previous=before
-    )
-    day, day_cpu = time.perf_counter() - started, time.process_time() - cpu
-    day_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    same = all(map(np.array_equal, served, (after.item, after.other, after.rank)))
-    print(f"{items} items: {full:.0f} s, the next day {day:.0f} s", flush=True)
+    once = find_pool(data_of(data, few), **arguments(search, len(few)))  # compiles
+    find_pool(data_of(data, few), **arguments(search, len(few)), previous=(once.table(), once.state))
+    similar_items(once, few.astype(object), neighbours=search.neighbours)
+    find = {"domains": DOMAINS, "prints": prints, "candidate": np.ones(items, dtype=bool), "search": search}
+    groups = np.arange(items).astype(object)
     result = {
         "items": items,
         "words_per_item": round(data.words.nnz / items, 1),
         "shared_words_per_pair": shared(data.words),
         "shared_ngrams_per_pair": shared(data.grams),
-        "pairs_kept": counted,
-        "seconds": round(full, 2),
-        "cpu_seconds": round(full_cpu, 2),
-        "day_seconds": round(day, 2),
-        "day_cpu_seconds": round(day_cpu, 2),
-        "day_share_of_cpu": round(day_cpu / full_cpu, 4),
-        "day_items_compared_with_all": after.asked,
-        "day_gives_the_same": same,
-        "peak_gib": round(first_peak / 2**20, 2),
-        "day_peak_gib": round(day_peak / 2**20, 2),
-        **brute_force(data, after, search),
+        "features_gib": round(resident(), 2),
     }
+    with tempfile.TemporaryDirectory() as folder, duckdb.connect(config={"threads": 2, "memory_limit": "2GB"}) as con:
+        kept = Path(folder) / "pool.parquet"
+        with timed(result, "search"):
+            pool = find_pool(data, **find, version="v")
+        with timed(result, "write"):
+            write_tables(con, pool, groups, search, kept)
+        result["pairs_kept"] = len(pool.other)
+        state, first = pool.state, (pool.counts, pool.other)
+        result |= brute_force(data, pool, search, SAMPLE if items <= 50_000 else SAMPLE // 4)
+        del pool  # a job starts from the tables
+        changed = np.random.default_rng(8).choice(items, items // 100, replace=False)
+        prints[changed] = prints[changed] + " changed"
+        with timed(result, "day_read"):
+            table = con.sql(f"FROM '{kept}'").to_arrow_table()
+        with timed(result, "day_search"):
+            after = find_pool(data, **find, version="v", previous=(table, state))
+        del table
+        with timed(result, "day_write"):
+            write_tables(con, after, groups, search, kept)
+    result["day_items_compared_with_all"] = after.asked
+    result["day_gives_the_same"] = all(map(np.array_equal, first, (after.counts, after.other)))
+    result["day_share_of_search"] = round(result["day_search_cpu_seconds"] / result["search_cpu_seconds"], 4)
+    whole = [sum(result[f"{part}_cpu_seconds"] for part in parts) for parts in (DAY, FIRST)]
+    result["day_share_of_all"] = round(whole[0] / whole[1], 4)
     print(json.dumps(result), flush=True)
     return result
+
+
+FIRST, DAY = ("search", "write"), ("day_read", "day_search", "day_write")
+
+
+def write_tables(con: duckdb.DuckDBPyConnection, pool: Pool, groups: np.ndarray, search: Search, kept: Path) -> None:
+    """What a job writes of a pool: the served rows and the pool, as compressed Parquet."""
+    served = similar_items(pool, groups, neighbours=search.neighbours)
+    con.execute(f"COPY (FROM served) TO '{kept.with_name('served.parquet')}' (COMPRESSION zstd)")
+    del served
+    pairs = pool.table()  # noqa: F841 - DuckDB reads it by its name
+    con.execute(f"COPY (FROM pairs) TO '{kept}' (COMPRESSION zstd)")
+
+
+@contextmanager
+def timed(result: dict[str, Any], name: str) -> Iterator[None]:
+    """Adds seconds, processor seconds and the peak of the memory to the result."""
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    started, cpu = time.perf_counter(), time.process_time()
+    yield
+    result[f"{name}_seconds"] = round(time.perf_counter() - started, 2)
+    result[f"{name}_cpu_seconds"] = round(time.process_time() - cpu, 2)
+    result[f"{name}_peak_gib"] = round(resident("VmHWM"), 2)
+    print(
+        f"{result['items']} items, {name}: {result[f'{name}_seconds']} s, {result[f'{name}_peak_gib']} GiB", flush=True
+    )
+
+
+def resident(line: str = "VmRSS") -> float:
+    """Memory of the process in GiB, now or (``VmHWM``) at the peak."""
+    (found,) = (row.split()[1] for row in Path("/proc/self/status").read_text().splitlines() if row.startswith(line))
+    return int(found) / 2**20
 
 
 def measure_rows(small: tuple[TermMatrix, GramMatrix], items: int, rows: int, threads: int) -> dict[str, Any]:
@@ -294,22 +330,23 @@ def shared(matrix: sparse.csr_matrix) -> float:
     return round(float((share**2).sum()), 3)
 
 
-def brute_force(data: Features, pool: Pool, search: Search) -> dict[str, Any]:
+def brute_force(data: Features, pool: Pool, search: Search, rows: int) -> dict[str, Any]:
     """The peer on a sample of rows: SciPy's product gives all cosines, then every pair is scored in full.
 
     Recall is that of the served neighbours; the seconds are the sample's, times all rows by sampled ones.
     """
     rng = np.random.default_rng(9)
-    sample = np.sort(rng.choice(len(data), SAMPLE, replace=False))
+    sample = np.sort(rng.choice(len(data), rows, replace=False))
     started = time.perf_counter()
     transposed = data.words.T.tocsr()
     for item in sample[:TIMED]:
         found = (data.words[item] @ transposed).toarray().ravel()
         np.argpartition(-found, search.neighbours)[: search.neighbours]
     cosine = time.perf_counter() - started
+    start = np.concatenate([[0], np.cumsum(pool.counts)])
     hits = wanted = 0
     for item in sample:
-        for domain in DOMAINS:
+        for side, domain in enumerate(sorted(DOMAINS)):
             others = data.rows_of(domain)
             others = others[(others != item) & data.described()[others]]
             first = np.full(len(others), item)
@@ -317,8 +354,9 @@ def brute_force(data: Features, pool: Pool, search: Search) -> dict[str, Any]:
             similarity = scores.similarity
             best = np.lexsort((others, -similarity))[: search.neighbours]
             best = best[similarity[best] >= search.least]
-            mine = (pool.item == item) & (data.domains[pool.other] == domain) & (pool.rank <= search.neighbours)
-            hits += len(np.intersect1d(pool.other[mine], others[best]))
+            begin = start[item * len(DOMAINS) + side]
+            mine = pool.other[begin : start[item * len(DOMAINS) + side + 1]][: search.neighbours]
+            hits += len(np.intersect1d(mine, others[best]))
             wanted += len(best)
     return {
         "recall": round(hits / wanted, 5),
@@ -332,7 +370,7 @@ def growth(sizes: list[dict[str, Any]]) -> dict[str, float]:
     items = np.log([size["items"] for size in sizes])
     return {
         name: round(float(np.polyfit(items, np.log([size[name] for size in sizes]), 1)[0]), 3)
-        for name in ("cpu_seconds", "day_cpu_seconds")
+        for name in ("search_cpu_seconds", "day_search_cpu_seconds", "write_cpu_seconds", "day_read_cpu_seconds")
     }
 
 

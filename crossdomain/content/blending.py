@@ -19,6 +19,8 @@ Floats = npt.NDArray[np.float64]
 
 PULL = 1.0
 """Strength of the penalty, in choices."""
+MOST_BEHAVIOUR = 0.5
+"""Greatest weight of behaviour."""
 LEARNED, TOO_FEW, NO_BETTER = "learned", "too_few", "no_better"
 """Why weights are as they are: learned, or the stated ones for want of choices or because they are as good."""
 _SURE = 2.0
@@ -69,15 +71,29 @@ def learn_blend(learn: Floats, check: Floats, stated: Sequence[float], *, least:
     return Learned(weights if better else stated, LEARNED if better else NO_BETTER, len(learn), len(check), *rates)
 
 
-def fit(differences: Floats, stated: Sequence[float], *, pull: float = PULL) -> tuple[float, ...]:
+def fit(
+    differences: Floats, stated: Sequence[float], *, pull: float = PULL, most_behaviour: float = MOST_BEHAVIOUR
+) -> tuple[float, ...]:
     """The weights under which the choices are most likely, rounded and adding up to 1.
 
     Args:
-        differences: (choices, parts).
+        differences: (choices, parts); the last part is behaviour.
         stated: Weights towards which the penalty pulls; they are the answer where nothing speaks for any part.
         pull: Strength of the penalty.
+        most_behaviour: Greatest weight of behaviour: what is new has none, and must be found all the same. Where it
+            would be exceeded, the other parts have the weights that are most likely without behaviour.
     """
     prior = np.asarray(stated)
+    found = _most_likely(differences, prior, pull)
+    if found.sum() > 0 and found[-1] > most_behaviour * found.sum():
+        rest = _most_likely(differences[:, :-1], prior[:-1], pull)
+        rest = rest if rest.sum() > 0 else prior[:-1]
+        found = np.append(rest / rest.sum() * (1.0 - most_behaviour), most_behaviour)
+    return _rounded(found) if found.sum() > 0 else tuple(stated)
+
+
+def _most_likely(differences: Floats, prior: Floats, pull: float) -> Floats:
+    """Weights of least penalised loss, none negative."""
 
     def loss(values: Floats) -> tuple[float, Floats]:
         weights, scale = values[:-1], values[-1]
@@ -91,8 +107,8 @@ def fit(differences: Floats, stated: Sequence[float], *, pull: float = PULL) -> 
         )
 
     start = np.append(prior, 1.0)
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * len(start)).x[:-1]
-    return _rounded(found) if found.sum() > 0 else tuple(stated)
+    found: Floats = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * len(start)).x[:-1]
+    return found
 
 
 def won(differences: Floats, weights: Sequence[float]) -> Floats:

@@ -26,7 +26,8 @@ COMPONENTS = ("cosine", "ngram", "jaccard", "topic", "behaviour")
 DIGITS = 6
 """Similarities are compared, ranked and stored with so many digits."""
 
-_SCALE = 10.0**DIGITS
+SCALE = 10.0**DIGITS
+"""Units of the last digit in 1."""
 _BLOCK = 1 << 14
 """Items whose sums are held at once: three arrays of doubles, well inside a core's second cache."""
 _PAIRS = 1 << 17
@@ -81,7 +82,7 @@ class Scores:
 
     def column(self, number: int) -> Floats:
         """The blend (0) or a component (from 1) of each pair."""
-        values: Floats = self.micros[:, number] / _SCALE
+        values: Floats = self.micros[:, number] / SCALE
         return values
 
     def take(self, which: npt.NDArray[Any]) -> Scores:
@@ -137,7 +138,7 @@ def nearest(
 
 def to_micros(values: float | Floats) -> npt.NDArray[np.int32]:
     """Similarities in units of the last digit."""
-    return np.round(np.asarray(values) * _SCALE).astype(np.int32)
+    return np.round(np.asarray(values) * SCALE).astype(np.int32)
 
 
 def histogram(
@@ -200,7 +201,7 @@ def score_pairs(
         _score(data.sizes, first[chunk], second[chunk], indices, parts)
         if behaviour is not None:
             parts[4] = np.asarray(behaviour[first[chunk], second[chunk]]).ravel()
-        rounded = np.round(np.minimum(parts, 1.0) * _SCALE)
+        rounded = np.round(np.minimum(parts, 1.0) * SCALE)
         blend = np.zeros(rounded.shape[1])
         for weight, part in zip(weights, rounded, strict=True):
             blend += weight * part
@@ -367,11 +368,11 @@ def _ask(
         )  # fmt: skip
         floor = floors[row]
         bar = best[row, 0] if filled[row] == count else floor - 1
-        limit = (bar + 0.4) / _SCALE
+        limit = (bar + 0.4) / SCALE
         for other in range(width):
             if total[other] <= limit or block[other] == rows[row]:
                 continue
-            key = int(np.floor(total[other] * _SCALE + 0.5))
+            key = int(np.floor(total[other] * SCALE + 0.5))
             if filled[row] < count:
                 if key < floor:
                     continue
@@ -385,7 +386,7 @@ def _ask(
                 best[row, 0], place[row, 0] = key, offset + other
                 _sift_down(best[row], place[row], count)
             if filled[row] == count:
-                limit = (best[row, 0] + 0.4) / _SCALE
+                limit = (best[row, 0] + 0.4) / SCALE
 
 
 @_compiled
@@ -424,5 +425,5 @@ def _count(
         )  # fmt: skip
         for other in range(width):
             if block[other] != rows[row]:
-                key = int(np.floor(total[other] * _SCALE + 0.5))
-                counts[min(key * bins // int(_SCALE), bins - 1)] += 1
+                key = int(np.floor(total[other] * SCALE + 0.5))
+                counts[min(key * bins // int(SCALE), bins - 1)] += 1

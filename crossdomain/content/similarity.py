@@ -16,9 +16,21 @@ import pandas as pd
 import pyarrow as pa
 from scipy import sparse
 
-from crossdomain.content.features import Features, Floats, Ints
+from crossdomain.content.features import Features, Ints
 from crossdomain.content.item_rows import rows_of_items
-from crossdomain.content.neighbours import COMPONENTS, DIGITS, Scores, nearest, score_pairs, to_micros
+from crossdomain.content.neighbours import COMPONENTS, SCALE, nearest, score_pairs, to_micros
+from crossdomain.content.pools import (
+    Kept,
+    Lists,
+    Numbers,
+    above_floor,
+    listed,
+    merge,
+    ranks,
+    replaced,
+    served_ranks,
+    side_by_side,
+)
 
 Bools = npt.NDArray[np.bool_]
 
@@ -37,6 +49,16 @@ STATE_SCHEMA = pa.schema(
         ("candidate", pa.bool_()),
         ("floor", pa.float64()),
         ("model_version", pa.string()),
+    ]
+)
+
+POOL_SCHEMA = pa.schema(
+    [
+        ("item", pa.int32()),
+        ("side", pa.int8()),
+        ("rank", pa.int32()),
+        ("other", pa.int32()),
+        *((name, pa.int32()) for name in ("similarity", *COMPONENTS)),
     ]
 )
 
@@ -88,46 +110,37 @@ class Pool:
 
     Attributes:
         data: Features of the items.
-        item: Row of each pair's item.
-        other: Row of the other item.
-        rank: Place among the neighbours of the item in the other's domain, from 1: the strongest first, equal
-            ones by the other's id.
-        scores: Similarity of each pair and its parts.
+        counts: Neighbours of each item and other domain, in their order.
+        other: Row of each neighbour.
+        micros: (1 + components, pairs): blend and parts in units of the last digit.
         state: ``STATE_SCHEMA``, one row per item and other domain, in their order. ``floor``: every pair above
             it is in the pool; 0 where every pair that counts is.
         asked: Items that looked at everything, over all other domains.
     """
 
     data: Features
-    item: Ints
-    other: Ints
-    rank: Ints
-    scores: Scores
+    counts: Ints
+    other: Numbers
+    micros: Numbers
     state: pa.Table
     asked: int
 
-    def table(self, kept: Ints | None = None, rank: Ints | None = None) -> pa.Table:
-        """The pairs, or those that are kept with another rank, as ``SIMILAR_SCHEMA``."""
-        chosen = np.arange(len(self.item)) if kept is None else kept
-        names = [
-            pa.array(values, pa.string()).dictionary_encode() for values in (self.data.domains, self.data.item_ids)
-        ]
-        item, other = pa.array(self.item[chosen]), pa.array(self.other[chosen])
-        columns = [names[0].take(item), names[1].take(item), names[0].take(other)]
-        columns += [pa.array(self.rank[chosen] if rank is None else rank, pa.int32()), names[1].take(other)]
-        scores = self.scores.take(chosen)
-        columns += [pa.array(scores.column(number)) for number in range(1 + len(COMPONENTS))]
-        return pa.table(columns, names=SIMILAR_SCHEMA.names)
+    @property
+    def item(self) -> Numbers:
+        """Row of each pair's item."""
+        sides = max(1, len(self.counts) // max(1, len(self.data)))
+        return np.repeat((np.arange(len(self.counts)) // sides).astype(np.int32), self.counts)
 
+    @property
+    def rank(self) -> Numbers:
+        """Place among the neighbours of the item in the other's domain, from 1: the strongest first, ties by id."""
+        return ranks(self.counts)
 
-@dataclass(frozen=True)
-class _Found:
-    """Pairs of one direction: rows of the features, scores, strongest first within an item; floors of all rows."""
-
-    item: Ints
-    other: Ints
-    scores: Scores
-    floor: Floats
+    def table(self) -> pa.Table:
+        """The pairs as ``POOL_SCHEMA``: for the day after."""
+        sides = np.arange(len(self.counts)) % max(1, len(self.counts) // max(1, len(self.data)))
+        columns = [self.item, np.repeat(sides.astype(np.int8), self.counts), self.rank, self.other, *self.micros]
+        return pa.table([pa.array(column) for column in columns], schema=POOL_SCHEMA)
 
 
 def blend_weights(**weights: float) -> tuple[float, ...]:
@@ -168,25 +181,31 @@ def find_pool(
         behaviour: (items, items) co-behaviour of pairs.
     """
     candidate = candidate & data.described()
-    before = _Before.of(data, prints, version, previous)
-    found, states, asked = [], [], 0
-    for domain in domains:
-        # Floors of an item lie together: the other domains are the inner order of every table.
-        for other in sorted(domains):
-            rows, others = data.rows_of(domain), np.flatnonzero(candidate & (data.domains == other))
-            known = before.direction(rows, others, other)
+    sides = sorted(domains)
+    before = _Before.of(data, prints, version, previous, sides)
+    of_domain, asked = [], 0
+    for domain in sides:
+        rows, lists = data.rows_of(domain), []
+        for side, other in enumerate(sides):
+            others = np.flatnonzero(candidate & (data.domains == other))
+            known = before.direction(rows, side)
             direction, count = _direction(data, rows, others, known, search.of(domain, other), behaviour)
             asked += count
-            found.append(direction)
-            states.append(_state_table(data, rows, other, prints, candidate, direction.floor, version))
-    item, other_item = (np.concatenate([getattr(one, name) for one in found]) for name in ("item", "other"))
-    sides = np.concatenate([np.full(len(one.item), number % len(domains)) for number, one in enumerate(found)])
-    # Stable: within an item and a domain the strongest stay first.
-    order = np.argsort(item * len(domains) + sides, kind="stable")
-    scores = Scores(np.concatenate([one.scores.micros for one in found])[order])
-    rank = _ranks(item[order] * len(domains) + sides[order])
-    state = pa.concat_tables(states).sort_by([(name, "ascending") for name in ("domain", "item_id", "other_domain")])
-    return Pool(data, item[order], other_item[order], rank, scores, state, asked)
+            lists.append(direction)
+        of_domain.append(lists)
+    del before, known
+    # Rows of a domain lie together, and the sides of a row.
+    pairs = sum(len(found.other) for lists in of_domain for found in lists)
+    other_item = np.empty(pairs, dtype=np.int32)
+    micros = np.empty((1 + len(COMPONENTS), pairs), dtype=np.int32)
+    counts, floors, at = [], [], 0
+    for lists in of_domain:
+        counts.append(side_by_side(lists, other_item, micros, at))
+        floors.append(np.stack([found.floor for found in lists], axis=1).ravel())
+        at += int(counts[-1].sum())
+        lists.clear()
+    state = _state_table(data, sides, prints, candidate, np.concatenate(floors), version)
+    return Pool(data, np.concatenate(counts), other_item, micros, state, asked)
 
 
 def similar_items(pool: Pool, groups: npt.NDArray[np.object_], *, neighbours: int) -> pa.Table:
@@ -201,102 +220,112 @@ def similar_items(pool: Pool, groups: npt.NDArray[np.object_], *, neighbours: in
         ``SIMILAR_SCHEMA`` (texts as dictionaries) by domain, item id, other domain, rank (1 = most similar, without
         gaps).
     """
-    codes = pd.factorize(groups)[0]
-    kept = np.flatnonzero(codes[pool.item] != codes[pool.other])
-    begins = np.cumsum(pool.rank == 1)[kept]
-    rank = _ranks(begins)
-    return pool.table(kept[rank <= neighbours], rank[rank <= neighbours])
+    group = pd.factorize(groups)[0].astype(np.int32)
+    rank = served_ranks(pool.counts, pool.item, pool.other, group, neighbours)
+    kept = np.flatnonzero(rank)
+    named = [pa.array(values, pa.string()).dictionary_encode() for values in (pool.data.domains, pool.data.item_ids)]
+    item, other = pa.array(pool.item[kept]), pa.array(pool.other[kept])
+    columns = [named[0].take(item), named[1].take(item), named[0].take(other)]
+    columns += [pa.array(rank[kept]), named[1].take(other)]
+    columns += [pa.array(pool.micros[part][kept] / SCALE) for part in range(1 + len(COMPONENTS))]
+    return pa.table(columns, names=SIMILAR_SCHEMA.names)
 
 
 @dataclass(frozen=True)
 class _Known:
-    """What the day before knows of a direction: rows in today's numbers.
+    """What the day before knows of a direction.
 
     Attributes:
         same: For each row that asks, whether its pool counts.
-        floor: Floors of those pools.
+        floor: Floors of those pools, else 0.
         fresh: For each item, whether it was no candidate then, or another one than today.
-        item: Items of the pairs whose two items are unchanged, ascending.
-        other: Others of the pairs, within an item by rank.
-        scores: Scores of the pairs.
+        kept: The neighbours.
     """
 
     same: Bools
-    floor: Floats
+    floor: Numbers
     fresh: Bools
-    item: Ints
-    other: Ints
-    scores: Scores
+    kept: Kept
 
 
 @dataclass(frozen=True)
 class _Before:
-    """The day before in today's numbers: pairs (-1 for an item that is gone), and the state of unchanged items."""
+    """The day before in today's rows.
 
-    data: Features
-    item: Ints
-    other: Ints
-    scores: Scores
-    state: pd.DataFrame
+    Attributes:
+        number: For each row of today the item's number on the day before, -1 for what is new or changed.
+        floor: (numbers, sides) floors.
+        answers: For each number today's row of an unchanged item that was a candidate, else -1.
+        start: Where the neighbours of each number and side begin, and the end of all.
+        other: Number of each neighbour.
+        micros: Columns of the scores.
+    """
+
+    number: Ints
+    floor: Numbers
+    answers: Numbers
+    start: Ints
+    other: Numbers
+    micros: list[Numbers]
 
     @classmethod
     def of(
-        cls, data: Features, prints: npt.NDArray[np.object_], version: str, previous: tuple[pa.Table, pa.Table] | None
+        cls,
+        data: Features,
+        prints: npt.NDArray[np.object_],
+        version: str,
+        previous: tuple[pa.Table, pa.Table] | None,
+        sides: Sequence[str],
     ) -> _Before:
-        pairs, state = previous or (SIMILAR_SCHEMA.empty_table(), STATE_SCHEMA.empty_table())
-        found = state.select(["other_domain", "candidate", "floor", "features", "model_version"]).to_pandas()
-        found["row"] = rows_of_items(data.domains, data.item_ids, state, ("domain", "item_id"))
-        found = found[(found["row"] >= 0) & (found["model_version"] == version)]
-        found = found[found["features"].to_numpy() == prints[found["row"].to_numpy(dtype=np.int64)]]
-        micros = np.zeros((len(pairs), 1 + len(COMPONENTS)), dtype=np.int32)
-        for number, name in enumerate(("similarity", *COMPONENTS)):
-            micros[:, number] = to_micros(pairs[name].to_numpy())
-        return cls(
-            data,
-            rows_of_items(data.domains, data.item_ids, pairs, ("domain", "item_id")),
-            rows_of_items(data.domains, data.item_ids, pairs, ("other_domain", "other_item_id")),
-            Scores(micros),
-            found,
-        )
+        pairs, state = previous or (POOL_SCHEMA.empty_table(), STATE_SCHEMA.empty_table())
+        state = state.sort_by([(name, "ascending") for name in ("domain", "item_id", "other_domain")])
+        if state["other_domain"].to_pylist() != list(sides) * (len(state) // len(sides)):
+            # Another set of domains: nothing of it can be used.
+            pairs, state = POOL_SCHEMA.empty_table(), STATE_SCHEMA.empty_table()
+        items = state.take(pa.array(np.arange(0, len(state), len(sides))))
+        facts = {
+            name: items[name].to_numpy(zero_copy_only=False) for name in ("model_version", "features", "candidate")
+        }
+        row = rows_of_items(data.domains, data.item_ids, items, ("domain", "item_id"))
+        same = (row >= 0) & (facts["model_version"] == version)
+        same[same] = facts["features"][same] == prints[row[same]]
+        number = np.full(len(data), -1, dtype=np.int64)
+        number[row[same]] = np.flatnonzero(same)
+        answers = np.where(same & facts["candidate"].astype(np.bool_), row, -1).astype(np.int32)
+        columns = [_numbers(pairs, name) for name in POOL_SCHEMA.names]
+        key = columns[0].astype(np.int64) * len(sides) + columns[1]
+        assert (np.diff(key) >= 0).all(), "pairs lie by item, other domain and rank"
+        start = np.zeros(len(items) * len(sides) + 1, dtype=np.int64)
+        np.cumsum(np.bincount(key, minlength=len(items) * len(sides)), out=start[1:])
+        floor = to_micros(state["floor"].to_numpy()).reshape(-1, len(sides))
+        return cls(number, floor, answers, start, columns[3], columns[4:])
 
-    def direction(self, rows: Ints, others: Ints, other_domain: str) -> _Known:
-        everything = len(self.data)
-        state = self.state[self.state["other_domain"] == other_domain]
-        candidate = np.zeros(everything, dtype=np.bool_)
-        candidate[self.state.loc[self.state["candidate"], "row"].to_numpy(dtype=np.int64)] = True
-        floor = np.full(everything, np.nan)
-        floor[state["row"].to_numpy(dtype=np.int64)] = state["floor"].to_numpy()
-        asks, answers = (np.zeros(everything + 1, dtype=np.bool_) for _ in range(2))  # the last place is -1's
-        asks[rows[~np.isnan(floor[rows])]] = True
-        answers[others[candidate[others]]] = True
-        mine = np.flatnonzero(asks[self.item] & answers[self.other])
-        mine = mine[np.argsort(self.item[mine], kind="stable")]
-        return _Known(
-            ~np.isnan(floor[rows]), floor[rows], ~candidate, self.item[mine], self.other[mine], self.scores.take(mine)
-        )
+    def direction(self, rows: Ints, side: int) -> _Known:
+        number = self.number[rows]
+        same = number >= 0
+        begin, end = (np.zeros(len(rows), dtype=np.int64) for _ in range(2))
+        place = number[same] * self.floor.shape[1] + side
+        begin[same], end[same] = self.start[place], self.start[place + 1]
+        floor = np.zeros(len(rows), dtype=np.int32)
+        floor[same] = self.floor[number[same], side]
+        fresh = np.ones(len(self.number), dtype=np.bool_)
+        fresh[self.answers[self.answers >= 0]] = False
+        return _Known(same, floor, fresh, Kept(begin, end, self.other, self.micros, self.answers))
+
+
+def _numbers(table: pa.Table, name: str) -> Numbers:
+    return np.asarray(table[name].combine_chunks().to_numpy(zero_copy_only=False))
 
 
 def _direction(
     data: Features, rows: Ints, others: Ints, known: _Known, search: Search, behaviour: sparse.csr_matrix | None
-) -> tuple[_Found, int]:
+) -> tuple[Lists, int]:
     """Pool of one direction, and how many rows looked at everything."""
     asking = data.described()[rows]
     merged = _merged(data, rows, asking & known.same, others, known, search, behaviour)
-    place = np.searchsorted(rows, merged.item)
-    above = merged.scores.micros[:, 0] > to_micros(merged.floor)[place]
-    sure = np.bincount(place[above], minlength=len(rows))
-    again = asking & (~known.same | ((merged.floor > 0) & (sure < search.needed)))
+    again = asking & (~known.same | ((merged.floor > 0) & (above_floor(merged) < search.needed)))
     anew = _searched(data, rows[again], others, search, behaviour)
-    floor = merged.floor
-    floor[again] = anew.floor
-    kept = np.flatnonzero(~again[place])
-    found = _Found(
-        np.concatenate([merged.item[kept], anew.item]),
-        np.concatenate([merged.other[kept], anew.other]),
-        Scores(np.concatenate([merged.scores.micros[kept], anew.scores.micros])),
-        floor,
-    )
-    return found, int(again.sum())
+    return replaced(merged, again, anew), int(again.sum())
 
 
 def _merged(
@@ -307,29 +336,25 @@ def _merged(
     known: _Known,
     search: Search,
     behaviour: sparse.csr_matrix | None,
-) -> _Found:
+) -> Lists:
     """Pools of unchanged rows (``old``): what stays of the day before, and the fresh others that reach its floor."""
-    floor = np.where(known.same, known.floor, 0.0)
-    asking, fresh = rows[old], others[known.fresh[others]]
-    least = np.maximum(floor[old], search.least)
+    asked, fresh = np.flatnonzero(old), others[known.fresh[others]]
+    least = np.maximum(known.floor[old], to_micros(search.least))
     found = nearest(
-        data, asking, fresh, weights=search.weights, count=search.size + _SLACK, least=least - _ERROR,
+        data, rows[old], fresh, weights=search.weights, count=search.size + _SLACK, least=least / SCALE - _ERROR,
         behaviour=behaviour, threads=search.threads,
     )  # fmt: skip
-    item, other = asking[found.row], fresh[found.other]
+    item, other = rows[asked[found.row]], fresh[found.other]
     scores = score_pairs(data, item, other, weights=search.weights, behaviour=behaviour, threads=search.threads)
-    reaches = np.flatnonzero(scores.micros[:, 0] >= to_micros(least)[found.row])
-    return _cut(
-        np.concatenate([known.item, item[reaches]]),
-        np.concatenate([known.other, other[reaches]]),
-        Scores(np.concatenate([known.scores.micros, scores.micros[reaches]])),
-        rows,
-        floor,
-        search.size,
-    )
+    reaches = np.flatnonzero(scores.micros[:, 0] >= least[found.row])
+    arrived = listed(asked[found.row[reaches]], other[reaches], scores.micros[reaches], len(rows), search.size)
+    may_stay = np.zeros(len(data) + 1, dtype=np.bool_)  # the last place is -1's
+    may_stay[others] = True
+    now = np.where(may_stay[known.kept.now], known.kept.now, -1).astype(np.int32)
+    return merge(replace(known.kept, now=now), arrived, known.floor, search.size)
 
 
-def _searched(data: Features, rows: Ints, others: Ints, search: Search, behaviour: sparse.csr_matrix | None) -> _Found:
+def _searched(data: Features, rows: Ints, others: Ints, search: Search, behaviour: sparse.csr_matrix | None) -> Lists:
     """Pools of rows that look at everything."""
     found = nearest(
         data, rows, others, weights=search.weights, count=search.size + _SLACK, least=search.least - _ERROR,
@@ -338,55 +363,26 @@ def _searched(data: Features, rows: Ints, others: Ints, search: Search, behaviou
     item, other = rows[found.row], others[found.other]
     scores = score_pairs(data, item, other, weights=search.weights, behaviour=behaviour, threads=search.threads)
     counts = np.flatnonzero(scores.micros[:, 0] >= to_micros(search.least))
-    return _cut(item[counts], other[counts], scores.take(counts), rows, np.zeros(len(rows)), search.size)
-
-
-def _cut(item: Ints, other: Ints, scores: Scores, rows: Ints, floor: Floats, size: int) -> _Found:
-    """The ``size`` strongest of each item; where some are cut off, the last kept is the floor."""
-    order = _by_strength(item, other, scores.micros[:, 0])
-    rank = _ranks(item[order])
-    floor = floor.copy()
-    beyond = np.flatnonzero(rank == size + 1)
-    floor[np.searchsorted(rows, item[order[beyond]])] = scores.take(order[beyond - 1]).similarity
-    kept = order[rank <= size]
-    return _Found(item[kept], other[kept], scores.take(kept), floor)
-
-
-def _by_strength(item: Ints, other: Ints, micros: npt.NDArray[np.int32]) -> Ints:
-    """Order by item, the strongest first, equal ones by the other: one key, so that what is in order costs little."""
-    steps = 10**DIGITS
-    width = int(other.max(initial=0)) + 1
-    strength = steps - micros.astype(np.int64)
-    order: Ints = np.argsort((item * (steps + 1) + strength) * width + other, kind="stable")
-    return order
-
-
-def _ranks(keys: Ints) -> Ints:
-    """Place from 1 of each entry among those of its key; equal keys lie together."""
-    if not len(keys):
-        return np.zeros(0, dtype=np.int64)
-    begins = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
-    lengths = np.diff(np.append(begins, len(keys)))
-    ranks: Ints = np.arange(len(keys)) - np.repeat(begins, lengths) + 1
-    return ranks
+    return listed(found.row[counts], other[counts], scores.micros[counts], len(rows), search.size)
 
 
 def _state_table(
     data: Features,
-    rows: Ints,
-    other: str,
+    sides: Sequence[str],
     prints: npt.NDArray[np.object_],
     candidate: Bools,
-    floor: Floats,
+    floor: Numbers,
     version: str,
 ) -> pa.Table:
+    """``STATE_SCHEMA``, every item once for each side."""
+    rows = np.repeat(np.arange(len(data)), len(sides))
     columns = {
         "domain": data.domains[rows],
         "item_id": data.item_ids[rows],
-        "other_domain": pa.repeat(other, len(rows)),
+        "other_domain": np.tile(np.array(sides, dtype=object), len(data)),
         "features": prints[rows],
         "candidate": candidate[rows],
-        "floor": floor,
+        "floor": floor / SCALE,
         "model_version": pa.repeat(version, len(rows)),
     }
     return pa.table({name: pa.array(values) for name, values in columns.items()}).cast(STATE_SCHEMA)

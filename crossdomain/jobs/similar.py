@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +83,7 @@ def build(ctx: JobContext) -> None:
         candidate=items["on_sale"] & items["canonical"],
         search=_search(choices, state.model),
         version=state.version,
-        previous=(_previous(ctx, "neighbours"), _previous(ctx, "similarity_state")),
+        previous=(_previous(ctx, "neighbours", similarity.POOL_SCHEMA.names), _previous(ctx, "similarity_state")),
         behaviour=state.model.behaviour(data),
     )
     # Tables of millions of rows, one after the other.
@@ -231,8 +231,8 @@ def _thresholds(
     return pa.Table.from_pylist(rows, schema=calibration.THRESHOLDS_SCHEMA)
 
 
-def _previous(ctx: JobContext, table: str) -> pa.Table:
-    return ctx.con.sql(f"FROM previous.{table}").to_arrow_table()
+def _previous(ctx: JobContext, table: str, columns: Sequence[str] = ("*",)) -> pa.Table:
+    return ctx.con.sql(f"SELECT {', '.join(columns)} FROM previous.{table}").to_arrow_table()  # noqa: S608 - our names
 
 
 def _basis(choices: SimilaritySettings, settings: Settings) -> dict[str, Any]:

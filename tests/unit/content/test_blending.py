@@ -21,7 +21,7 @@ def choices(weights: tuple[float, ...], count: int, seed: int) -> np.ndarray:
 
 def test_planted_weights_are_found() -> None:
     planted = (0.2, 0.0, 0.1, 0.1, 0.6)
-    found = fit(choices(planted, 20_000, 1), STATED)
+    found = fit(choices(planted, 20_000, 1), STATED, most_behaviour=1.0)
     assert found == pytest.approx(planted, abs=0.04)
     assert sum(found) == pytest.approx(1.0)
 
@@ -43,7 +43,7 @@ def test_no_weight_is_negative_though_the_part_speaks_against() -> None:
 
 def test_little_evidence_moves_the_stated_weights_little() -> None:
     planted = (0.0, 0.0, 0.0, 0.0, 1.0)
-    few, many = (fit(choices(planted, count, 4), STATED)[4] for count in (10, 10_000))
+    few, many = (fit(choices(planted, count, 4), STATED, most_behaviour=1.0)[4] for count in (10, 10_000))
     assert few < 0.3
     assert many > 0.9
     assert fit(np.zeros((0, 5)), STATED) == STATED
@@ -61,6 +61,15 @@ def test_learned_weights_count_only_if_later_days_bear_them_out() -> None:
     assert (bad.why, bad.weights) == (NO_BETTER, STATED)
     few = learn_blend(choices(planted, 4_000, 5), choices(planted, 499, 6), STATED, least=500)
     assert (few.why, few.weights, few.learned_right) == (TOO_FEW, STATED, None)
+
+
+def test_behaviour_never_outweighs_the_rest() -> None:
+    differences = choices((0.1, 0.0, 0.0, 0.1, 0.8), 5_000, 7)
+    found = fit(differences, STATED)
+    assert found[4] == pytest.approx(0.5, abs=1e-4)
+    without = differences.copy()
+    without[:, 4] = 0.0
+    assert np.array(found[:4]) * 2 == pytest.approx(fit(without, STATED)[:4], abs=2e-4)
 
 
 def test_a_tie_counts_half() -> None:

@@ -21,12 +21,14 @@ from crossdomain.demo.planted import bundle_truth, item_truth
 from crossdomain.jobs.bundles import JOB as BUNDLES
 from crossdomain.jobs.runner import open_lake, run_job
 from crossdomain.jobs.similar import JOB as SIMILAR
+from crossdomain.jobs.together import JOB as TOGETHER
 from crossdomain.jobs.topics import JOB as TOPICS
 from crossdomain.settings import Settings
 from crossdomain.storage.home import Home
 from crossdomain.tables import registry
 from crossdomain.text.advertising import read_forbidden_words
 from crossdomain.text.tokens import make_tokenizer, read_stop_words, read_user_words
+from tests.unit.jobs.lake_tables import put
 
 DAY = date(2026, 1, 5)
 CALENDAR = Calendar(DAY, 5, 60)
@@ -84,7 +86,9 @@ def planted_groups(items: int, seed: int) -> tuple[dict[str, str], dict[str, str
 def build_bundles(home: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     settings = Settings(home=home, start=DAY)
     write_catalogue(settings, rows)
-    for job in (TOPICS, SIMILAR, BUNDLES):
+    for table in ("clean.events", "derived.people"):
+        put(settings, table, DAY, [])
+    for job in (TOPICS, TOGETHER, SIMILAR, BUNDLES):
         run_job(job, DAY, settings)
     return read_bundles(settings)
 
