@@ -1,4 +1,4 @@
-"""People's vectors from their histories, and what each item of a history adds to a score, compiled.
+"""People's vectors from their histories, and what each item of a history adds to a score.
 
 With the items' vectors Y, a history H (rows of Y) of confidences c and ``G = Y'Y + ridge * I``, least squares give the
 person ``(G + H' (C - I) H)^-1 H' c``. Of the same matrix ``W = H (G + H' (C - I) H)^-1``, a row for each item of the
@@ -9,12 +9,10 @@ only a system of its own length, with ``Y G^-1`` made once for all people.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
@@ -24,8 +22,8 @@ from crossdomain.recommend.interactions import Floats, Ints
 
 REASONS = 2
 """Items of a history that are kept for each recommendation, those that add most."""
-_PART = 2048
-"""People that a thread takes at a time."""
+_CELLS = 1 << 20
+"""Most cells of the arrays of a part of the people."""
 
 Factors = npt.NDArray[np.float32]
 
@@ -35,11 +33,13 @@ class Folding:
     """What all people share.
 
     Attributes:
+        short: Y as it is stored.
         vectors: Y, items × factors.
         gram: G over the items that count as unchosen.
         solved: ``Y G^-1``.
     """
 
+    short: Factors
     vectors: Floats
     gram: Floats
     solved: Floats
@@ -56,16 +56,17 @@ class Folding:
         vectors = item_factors.astype(np.float64)
         own = vectors[counted]
         gram = own.T @ own + regularization * np.eye(vectors.shape[1])
-        return cls(vectors, gram, np.ascontiguousarray(np.linalg.solve(gram, vectors.T).T))
+        return cls(item_factors, vectors, gram, np.ascontiguousarray(np.linalg.solve(gram, vectors.T).T))
 
     def people(self, confidence: sp.csr_matrix, out: Factors, *, threads: int = 1) -> None:
-        """Writes the vectors of people into ``out``, people × factors."""
-        bounds, items, weights = _plain(confidence)
+        """Writes the vectors of people into ``out``, people × factors; who has no history is left out."""
+        factors = self.vectors.shape[1]
 
-        def part(first: int, last: int) -> None:
-            _fold(bounds, items, weights, self.vectors, self.gram, self.solved, first, last, out)
+        def fold(people: Ints) -> None:
+            history, weight = _padded(confidence, people)
+            out[people] = (weight[:, None, :] @ self._weighing(history, weight))[:, 0]
 
-        _spread(part, confidence.shape[0], threads)
+        _spread(fold, _parts(np.diff(confidence.indptr), factors, factors), threads)
 
     def reasons(self, confidence: sp.csr_matrix, recommended: Ints, *, threads: int = 1) -> npt.NDArray[np.int32]:
         """The items of each history that add most to the scores of recommended items.
@@ -80,85 +81,60 @@ class Folding:
             add anything.
         """
         out = np.full((*recommended.shape, REASONS), -1, dtype=np.int32)
-        bounds, items, weights = _plain(confidence)
 
-        def part(first: int, last: int) -> None:
-            _explain(
-                bounds, items, weights, self.vectors, self.gram, self.solved, first, last, recommended, out
-            )  # fmt: skip
+        def explain(people: Ints) -> None:
+            history, weight = _padded(confidence, people)
+            wanted = recommended[people]
+            weighing = (weight[:, :, None] * self._weighing(history, weight)).astype(np.float32)
+            terms = self.short[np.maximum(wanted, 0)] @ np.swapaxes(weighing, 1, 2)  # people × k × history
+            for place in range(REASONS):
+                best = terms.argmax(axis=2)[:, :, None]
+                added = np.take_along_axis(terms, best, axis=2)[:, :, 0]
+                reason = np.take_along_axis(history, best[:, :, 0], axis=1)
+                out[people, :, place] = np.where((wanted >= 0) & (added > 0), reason, -1)
+                np.put_along_axis(terms, best, -np.inf, axis=2)
 
-        _spread(part, confidence.shape[0], threads)
+        _spread(explain, _parts(np.diff(confidence.indptr), self.vectors.shape[1], recommended.shape[1]), threads)
         return out
 
+    def _weighing(self, history: Ints, weight: Floats) -> Floats:
+        """W of each person, people × longest history × factors."""
+        beyond = np.maximum(weight - 1, 0)
+        own = self.vectors[history]
+        if history.shape[1] > self.vectors.shape[1]:
+            system = self.gram + np.swapaxes(own * beyond[:, :, None], 1, 2) @ own
+            return np.swapaxes(np.linalg.solve(system, np.swapaxes(own, 1, 2)), 1, 2)
+        solved = self.solved[history]
+        system = solved @ np.swapaxes(own, 1, 2)
+        system *= beyond[:, None, :]
+        system += np.eye(history.shape[1])
+        return np.linalg.solve(system, solved)
 
-def _plain(confidence: sp.csr_matrix) -> tuple[Ints, Ints, Floats]:
-    return (
-        confidence.indptr.astype(np.int64),
-        confidence.indices.astype(np.int64),
-        confidence.data.astype(np.float64),
-    )
 
-
-def _spread(part: Callable[[int, int], None], people: int, threads: int) -> None:
-    parts = [(first, min(first + _PART, people)) for first in range(0, people, _PART)]
+def _spread(work: Callable[[Ints], None], parts: Iterator[Ints], threads: int) -> None:
     with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda bounds: part(*bounds), parts))
+        list(pool.map(work, parts))
 
 
-def _compiled(function: Any) -> Any:
-    return numba.njit(nogil=True, error_model="numpy")(function)
+def _parts(lengths: Ints, factors: int, width: int) -> Iterator[Ints]:
+    """People with a history in parts of like length, so that padding is small and the cells of a part bounded."""
+    order = np.argsort(lengths, kind="stable")
+    order = order[lengths[order] > 0]
+    start = 0
+    while start < len(order):
+        longest = int(lengths[order[min(len(order) - 1, start + _CELLS // factors)]])
+        size = max(1, _CELLS // (longest * max(factors, width, longest)))
+        yield order[start : start + size]
+        start += size
 
 
-@_compiled
-def _weighing(own: Floats, solved: Floats, gram: Floats, confidence: Floats) -> Floats:
-    """W of one history: its items' vectors, the same times G^-1, and their confidences."""
-    length, factors = own.shape
-    if length > factors:
-        system = gram + np.dot(np.ascontiguousarray((own * (confidence - 1.0).reshape(-1, 1)).T), own)
-        return np.ascontiguousarray(np.linalg.solve(system, np.ascontiguousarray(own.T)).T)
-    system = np.dot(solved, np.ascontiguousarray(own.T))
-    for column in range(length):
-        for row in range(length):
-            system[row, column] *= confidence[column] - 1.0
-        system[column, column] += 1.0
-    return np.ascontiguousarray(np.linalg.solve(system, solved))
-
-
-@_compiled
-def _fold(
-    bounds: Ints, items: Ints, weights: Floats, vectors: Floats, gram: Floats, solved: Floats,
-    first: int, last: int, out: Factors,
-) -> None:  # fmt: skip
-    for person in range(first, last):
-        begin, end = bounds[person], bounds[person + 1]
-        if begin == end:
-            continue
-        history, confidence = items[begin:end], weights[begin:end]
-        weighing = _weighing(vectors[history], solved[history], gram, confidence)
-        out[person] = np.dot(confidence, weighing)
-
-
-@_compiled
-def _explain(
-    bounds: Ints, items: Ints, weights: Floats, vectors: Floats, gram: Floats, solved: Floats,
-    first: int, last: int, recommended: Ints, out: npt.NDArray[np.int32],
-) -> None:  # fmt: skip
-    for person in range(first, last):
-        begin, end = bounds[person], bounds[person + 1]
-        wanted = 0
-        while wanted < recommended.shape[1] and recommended[person, wanted] >= 0:
-            wanted += 1
-        if begin == end or wanted == 0:
-            continue
-        history, confidence = items[begin:end], weights[begin:end]
-        weighing = _weighing(vectors[history], solved[history], gram, confidence)
-        terms = np.dot(weighing, np.ascontiguousarray(vectors[recommended[person, :wanted]].T))
-        for place in range(wanted):
-            best, second = 0.0, 0.0
-            for number in range(len(history)):
-                term = terms[number, place] * confidence[number]
-                if term > best:
-                    out[person, place, 1], second = out[person, place, 0], best
-                    out[person, place, 0], best = history[number], term
-                elif term > second:
-                    out[person, place, 1], second = history[number], term
+def _padded(confidence: sp.csr_matrix, people: Ints) -> tuple[Ints, Floats]:
+    """Histories and confidences, people × longest history; 0 where a history ends."""
+    part = confidence[people]
+    lengths = np.diff(part.indptr)
+    filled = np.arange(lengths.max()) < lengths[:, None]
+    history = np.zeros(filled.shape, dtype=np.int64)
+    weight = np.zeros(filled.shape)
+    history[filled] = part.indices
+    weight[filled] = part.data
+    return history, weight
