@@ -15,7 +15,7 @@ from crossdomain.recommend.settings import RecommendSettings
 from crossdomain.settings import Settings
 
 if TYPE_CHECKING:
-    from crossdomain.recommend.interactions import Items, Pairs, People
+    from crossdomain.recommend.interactions import Ints, Items, Known, Pairs, People
 
 
 @dataclass(frozen=True)
@@ -75,5 +75,67 @@ def read_behaviour(ctx: JobContext, settings: RecommendSettings, spans: Sequence
     return Behaviour(people, items, [read_pairs(part, people, items) for part in rows])
 
 
-def _arrow(ctx: JobContext, sql: str, values: dict[str, date | str] | None = None) -> pa.Table:
+@dataclass(frozen=True)
+class Histories:
+    """Pairs of a span of days in a temporary table, by person: of a few people at a time, however many there are.
+
+    Attributes:
+        ctx: The job's context.
+        people: Who may be processed.
+        items: All items.
+        settings: The recommender's.
+    """
+
+    ctx: JobContext
+    people: People
+    items: Items
+    settings: RecommendSettings
+
+    def of(self, persons: slice) -> Known:
+        """What is known of some persons."""
+        from crossdomain.recommend.interactions import Known, coded_pairs
+
+        rows = _arrow(
+            self.ctx,
+            "SELECT account, item, weight, last_age, owned, rejected FROM coded "
+            "WHERE person >= $first AND person < $last ORDER BY account, item",
+            {"first": persons.start, "last": persons.stop},
+        )
+        return Known.of(coded_pairs(rows), self.people, self.items, self.settings, persons)
+
+    def ages(self) -> tuple[Ints, Ints, Ints]:
+        """Item, days since the last positive event, and how many accounts have that, by item and age."""
+        rows = _arrow(
+            self.ctx,
+            "SELECT item, last_age::BIGINT AS age, count(*) AS n FROM coded WHERE last_age IS NOT NULL "
+            "GROUP BY ALL ORDER BY ALL",
+        )
+        item, age, accounts = (rows[name].to_numpy() for name in ("item", "age", "n"))
+        return item, age, accounts
+
+
+def read_histories(ctx: JobContext, settings: RecommendSettings, first: date, last: date) -> Histories:
+    """Folds the events of a span into a temporary table of pairs, which DuckDB keeps on disk where it must."""
+    from crossdomain.recommend.interactions import CATALOGUE_SQL, pairs_sql, people_sql, read_items, read_people
+
+    domains = ctx.settings.domains
+    values = {"first": first, "last": last, "tz": ctx.settings.tz}
+    ctx.con.execute(f"CREATE OR REPLACE TEMP TABLE found AS {pairs_sql(settings)}", values)
+    people = read_people(_arrow(ctx, people_sql(withdrawn_now(ctx.lake, ctx.tables))), domains)
+    named = _arrow(ctx, "SELECT DISTINCT domain, item_id FROM found")
+    items = read_items([named], _arrow(ctx, CATALOGUE_SQL), domains)
+    for name, codes in (("account_codes", people.codes_table()), ("item_codes", items.codes_table())):
+        ctx.con.register(name, codes)
+    ctx.con.execute(
+        "CREATE OR REPLACE TEMP TABLE coded AS "
+        "SELECT person, a.code AS account, i.code AS item, weight, last_age, owned, rejected FROM found "
+        "JOIN account_codes a USING (account) JOIN item_codes i USING (domain, item_id) ORDER BY person"
+    )
+    ctx.con.execute("DROP TABLE found")
+    for name in ("account_codes", "item_codes"):
+        ctx.con.unregister(name)
+    return Histories(ctx, people, items, settings)
+
+
+def _arrow(ctx: JobContext, sql: str, values: dict[str, date | str | int] | None = None) -> pa.Table:
     return ctx.con.sql(sql, params=values).to_arrow_table()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal
@@ -11,6 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from crossdomain.settings import Settings
+from crossdomain.storage.blocks import FinishedBlocks, finished_blocks
 from crossdomain.storage.keys import Keyring, load_keys
 from crossdomain.storage.lake import Lake, Staged
 from crossdomain.storage.models import ModelStore
@@ -85,9 +87,11 @@ class JobContext:
     tables: TableRegistry
     lake: Lake
     made_by: Mapping[str, Any]
-    staged: dict[str, Staged] = field(default_factory=dict)
+    staged: dict[str, tuple[Staged, ...]] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
     touched: set[date] = field(default_factory=set)
+    blocks: list[FinishedBlocks] = field(default_factory=list)
+    held: ExitStack = field(default_factory=ExitStack)
 
     @property
     def con(self) -> duckdb.DuckDBPyConnection:
@@ -118,8 +122,42 @@ class JobContext:
         order = "" if settled else None
         values = {"ds": self.ds.isoformat()}
         staged = self.lake.stage(spec, rows, values, made_by=self.made_by, order=order, unique=settled)
-        self.staged[table] = staged
+        self.staged[table] = (staged,)
         return staged
+
+    def write_blocks(self, table: str, blocks: Iterable[tuple[str, Callable[[], pa.Table]]]) -> int:
+        """Stages the key's partition of an output a block at a time; what a killed run finished is taken up.
+
+        All blocks are committed in one act, like what ``write`` stages.
+
+        Args:
+            table: One of the job's outputs.
+            blocks: Name of each block, the same whenever the job runs for the same inputs, and what makes its rows,
+                in the table's order, no key in two blocks.
+
+        Returns:
+            How many blocks were taken up.
+        """
+        if table not in self.job.outputs:
+            raise ValueError(f"job {self.job.name} does not declare output {table}")
+        spec = self.tables.get(table)
+        values = {"ds": self.ds.isoformat()}
+        finished = self.held.enter_context(finished_blocks(self.lake, spec, values, self.made_by))
+        files, taken_up = [], 0
+        for name, make in blocks:
+            staged = finished.find(name)
+            taken_up += staged is not None
+            if staged is None:
+                staged = self.lake.stage(spec, make(), values, made_by=self.made_by, order="", unique=True)
+                finished.keep(name, staged)
+            files.append(staged)
+        self.staged[table] = tuple(files)
+        self.blocks.append(finished)
+        return taken_up
+
+    def look_at(self, table: str) -> None:
+        """Makes a view ``written.<name>`` over what was staged for an output."""
+        self.lake.view_staged(self.tables.get(table), self.staged[table], schema="written")
 
     def note(self, **notes: Any) -> None:
         """Adds facts to the result that people see."""

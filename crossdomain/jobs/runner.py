@@ -23,7 +23,7 @@ from crossdomain.jobs.model import Input, Job, JobContext, JobResult, TableResul
 from crossdomain.settings import Settings
 from crossdomain.storage.engine import connection
 from crossdomain.storage.home import Home
-from crossdomain.storage.lake import JOINT, Lake, Partition
+from crossdomain.storage.lake import JOINT, Lake, Partition, Staged
 from crossdomain.tables import TableRegistry, registry
 
 
@@ -103,20 +103,8 @@ def _run_delivery(job: Job, ds: date, settings: Settings, tables: TableRegistry,
 
 def _execute(context: JobContext) -> JobResult:
     job = context.job
-    try:
-        job.run(context)
-    except GateRefused:
-        kept = {name: staged for name, staged in context.staged.items() if name in job.on_refusal}
-        context.lake.discard(staged for name, staged in context.staged.items() if name not in kept)
-        _commit(context, kept)
-        raise
-    except BaseException:
-        context.lake.discard(context.staged.values())
-        raise
-    if missing := set(job.outputs) - set(context.staged):
-        context.lake.discard(context.staged.values())
-        raise ValueError(f"job {job.name} did not write {sorted(missing)}")
-    results = _commit(context, context.staged)
+    with context.held:
+        results = _run_and_commit(context)
     changed = any(result.changed for result in results)
     return JobResult(
         job.name,
@@ -128,17 +116,44 @@ def _execute(context: JobContext) -> JobResult:
     )
 
 
-def _commit(context: JobContext, staged: Mapping[str, Any]) -> list[TableResult]:
+def _run_and_commit(context: JobContext) -> list[TableResult]:
+    job = context.job
+    try:
+        job.run(context)
+    except GateRefused:
+        kept = {name: staged for name, staged in context.staged.items() if name in job.on_refusal}
+        context.lake.discard(_files({name: files for name, files in context.staged.items() if name not in kept}))
+        _commit(context, kept)
+        raise
+    except BaseException:
+        context.lake.discard(_files(context.staged))
+        raise
+    if missing := set(job.outputs) - set(context.staged):
+        context.lake.discard(_files(context.staged))
+        raise ValueError(f"job {job.name} did not write {sorted(missing)}")
+    results = _commit(context, context.staged)
+    for finished in context.blocks:
+        finished.forget()
+    return results
+
+
+def _commit(context: JobContext, staged: Mapping[str, Sequence[Staged]]) -> list[TableResult]:
     results = []
     try:
-        for name, file in staged.items():
+        for name, files in staged.items():
             spec = context.tables.get(name)
-            changed = context.lake.commit(spec, [file], replace={"ds": [context.ds.isoformat()]})
-            results.append(TableResult(name, file.rows, file.checksum, changed))
+            changed = context.lake.commit(spec, files, replace={"ds": [context.ds.isoformat()]})
+            checksum = JOINT.join(sorted(file.checksum for file in files))
+            results.append(TableResult(name, sum(file.rows for file in files), checksum, changed))
     except BaseException:
-        context.lake.discard(staged.values())  # what is committed stays
+        context.lake.discard(_files(staged))  # what is committed stays
         raise
     return results
+
+
+def _files(staged: Mapping[str, Sequence[Staged]]) -> Iterator[Staged]:
+    for files in staged.values():
+        yield from files
 
 
 def _is_current(job: Job, ds: date, tables: TableRegistry, lake: Lake, made_by: Mapping[str, Any]) -> bool:

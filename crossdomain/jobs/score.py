@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from crossdomain.jobs.behaviour import config, event_window, first_day, read_behaviour, recommend_settings
+from crossdomain.jobs.behaviour import config, event_window, first_day, read_histories, recommend_settings
 from crossdomain.jobs.model import Input, Job, JobContext
 
 if TYPE_CHECKING:
@@ -15,26 +14,22 @@ if TYPE_CHECKING:
 
 def build(ctx: JobContext) -> None:
     """Ranks each domain's items for everyone who is known in the other one and agrees to be recommended them."""
-    from crossdomain.recommend.interactions import not_wanted, person_rows, taste
-    from crossdomain.recommend.popularity import decayed_popularity
-    from crossdomain.recommend.score import SCHEMA, Audience, popular_items, recommend
+    from crossdomain.recommend.popularity import decayed_counts
+    from crossdomain.recommend.score import Audience, Scorer, popular_items
 
     settings = recommend_settings(ctx)
-    behaviour = read_behaviour(ctx, settings, [(first_day(ctx.ds, settings), ctx.ds)])
-    pairs, people, items = behaviour.pairs[0], behaviour.people, behaviour.items
-    audience = Audience(
-        people=people,
-        items=items,
-        evidence=person_rows(taste(pairs, people, items, settings), people),
-        unwanted=not_wanted(pairs, people, items),
-        decayed=decayed_popularity(pairs, items, settings.popularity_half_life_days),
+    histories = read_histories(ctx, settings, first_day(ctx.ds, settings), ctx.ds)
+    decayed = decayed_counts(*histories.ages(), len(histories.items), settings.popularity_half_life_days)
+    audience = Audience(people=histories.people, items=histories.items, histories=histories, decayed=decayed)
+    scorer = Scorer(audience, _champions(ctx), settings)
+    taken_up = ctx.write_blocks(
+        "serving.recommendations",
+        ((f"{block.start:010d}-{block.stop:010d}", partial(scorer.rows, block)) for block in scorer.blocks()),
     )
-    batches = list(recommend(audience, _champions(ctx), settings))
-    table = pa.Table.from_batches(batches, SCHEMA)
-    ctx.write("serving.recommendations", table)
     ctx.write("serving.popular_items", popular_items(audience, settings))
-    sources = table["source"].cast(pa.string()).value_counts().to_pylist()
-    ctx.note(people=len(people.person), rows_by_source={entry["values"]: entry["counts"] for entry in sources})
+    ctx.look_at("serving.recommendations")
+    sources = ctx.con.execute("SELECT source, count(*) FROM written.recommendations GROUP BY ALL ORDER BY ALL")
+    ctx.note(people=len(histories.people.person), rows_by_source=dict(sources.fetchall()), blocks_taken_up=taken_up)
 
 
 def _champions(ctx: JobContext) -> dict[str, Served]:
@@ -50,7 +45,7 @@ def _champions(ctx: JobContext) -> dict[str, Served]:
 
 JOB = Job(
     name="score",
-    version=3,
+    version=4,
     inputs=(
         event_window(),
         Input(table="derived.people"),

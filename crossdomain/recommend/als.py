@@ -14,7 +14,7 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -28,15 +28,12 @@ from implicit.cpu.als import AlternatingLeastSquares
 from threadpoolctl import threadpool_limits
 
 from crossdomain.errors import InputError
+from crossdomain.recommend.folding import REASONS, Factors, Folding
 from crossdomain.recommend.interactions import Ints, Items
 from crossdomain.recommend.settings import RecommendSettings
 
 LIBRARIES = ("implicit", "numpy", "scipy", "pyarrow")
-_FOLD_BLOCK = 100_000
-_EXPLAIN_CELLS = 1 << 22
 log = logging.getLogger(__name__)
-
-Factors = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -118,16 +115,17 @@ def fold_in(
         confidence: People × items.
         items: The columns.
         regularization: Ridge of the model.
-        threads: Threads of implicit.
+        threads: Parts of the people at work side by side.
 
     Returns:
         float32, people × factors; zeros for people without evidence.
     """
     factors = np.zeros((confidence.shape[0], item_factors.shape[1]), dtype=np.float32)
     for people, span in known_spans(confidence, items):
-        for start in range(0, len(people), _FOLD_BLOCK):
-            block = people[start : start + _FOLD_BLOCK]
-            factors[block] = _solve(item_factors[span], confidence[block][:, span], regularization, threads)
+        if len(people):
+            part = np.zeros((len(people), factors.shape[1]), dtype=np.float32)
+            Folding.of(item_factors, span, regularization).people(confidence[people], part, threads=threads)
+            factors[people] = part
     return factors
 
 
@@ -141,42 +139,34 @@ def known_spans(confidence: sp.csr_matrix, items: Items) -> list[tuple[Ints, sli
     ]
 
 
-def _solve(item_factors: Factors, confidence: sp.csr_matrix, regularization: float, threads: int) -> Factors:
-    with threadpool_limits(limits=1, user_api="blas"):
-        model = AlternatingLeastSquares(
-            factors=item_factors.shape[1], regularization=regularization, alpha=1.0, num_threads=threads
-        )
-        model.item_factors = item_factors
-        solved: Factors = model.recalculate_user(np.arange(confidence.shape[0]), confidence)
-    return solved
-
-
 def explain(
-    item_factors: Factors, confidence: sp.csr_matrix, items: Items, regularization: float, recommended: Ints
-) -> Ints:
-    """For each recommended item the one item of the person's history that adds most to its score.
-
-    The score of item i for a person is the sum over the history of ``c_j * y_i' W y_j`` with
-    ``W = (Y'Y + Y_h' (C - I) Y_h + ridge * I)^-1`` (section 5 of the paper), Y'Y over the domains that the
-    person is known in, as in ``fold_in``; the greatest term wins, ties go to the earlier item.
+    item_factors: Factors,
+    confidence: sp.csr_matrix,
+    items: Items,
+    regularization: float,
+    recommended: Ints,
+    *,
+    threads: int = 1,
+) -> npt.NDArray[np.int32]:
+    """For each recommended item those items of the person's history that add most to its score.
 
     Args:
         item_factors: Items × factors.
         confidence: People × items, sorted indices.
         items: The columns.
         regularization: Ridge of the model.
-        recommended: People × k item positions; -1 for none.
+        recommended: People × k item positions; -1 for none, at the end of a list only.
+        threads: Parts of the people at work side by side.
 
     Returns:
-        People × k item positions; -1 where nothing was recommended or nothing adds to the score.
+        People × k × ``REASONS`` item positions, the strongest first, ties to the earlier item; -1 where nothing was
+        recommended or fewer items add to the score.
     """
-    out = np.full(recommended.shape, -1, dtype=np.int64)
-    ridge = regularization * np.eye(item_factors.shape[1], dtype=np.float32)
-    with threadpool_limits(limits=1, user_api="blas"):
-        for people, span in known_spans(confidence, items):
-            gram = item_factors[span].T @ item_factors[span] + ridge
-            for block in _even_blocks(people, np.diff(confidence.indptr), item_factors.shape[1]):
-                out[block] = _explain_block(item_factors, gram, confidence, block, recommended[block])
+    out = np.full((*recommended.shape, REASONS), -1, dtype=np.int32)
+    for people, span in known_spans(confidence, items):
+        if len(people):
+            folding = Folding.of(item_factors, span, regularization)
+            out[people] = folding.reasons(confidence[people], recommended[people], threads=threads)
     return out
 
 
@@ -231,40 +221,3 @@ def _item_factors(compact: sp.csr_matrix, settings: RecommendSettings) -> Factor
         model = AlternatingLeastSquares(**options, num_threads=settings.threads)
         model.fit(compact, show_progress=False)
         return np.asarray(model.item_factors, dtype=np.float32)
-
-
-def _even_blocks(people: Ints, lengths: Ints, factors: int) -> Iterator[Ints]:
-    """People in blocks of like history length, so that padding is small and the cells of a block bounded."""
-    order = people[np.argsort(lengths[people], kind="stable")]
-    start = 0
-    while start < len(order):
-        longest = lengths[order[min(len(order) - 1, start + _EXPLAIN_CELLS // factors**2)]]
-        size = max(1, _EXPLAIN_CELLS // (factors * max(factors, int(longest))))
-        yield order[start : start + size]
-        start += size
-
-
-def _explain_block(
-    item_factors: Factors, gram: Factors, confidence: sp.csr_matrix, people: Ints, recommended: Ints
-) -> Ints:
-    history, weight = _padded(confidence, people)
-    known = item_factors[history] * (weight > 0)[:, :, None]
-    system = gram + np.swapaxes(known * np.maximum(weight - 1, 0)[:, :, None], 1, 2) @ known
-    wanted = np.swapaxes(item_factors[np.maximum(recommended, 0)], 1, 2)
-    terms = weight[:, :, None] * (known @ np.linalg.solve(system, wanted))
-    terms[weight <= 0] = -np.inf
-    best = terms.argmax(axis=1)
-    added = np.take_along_axis(terms, best[:, None, :], axis=1)[:, 0]
-    reason = np.take_along_axis(history, best, axis=1)
-    return np.where((recommended >= 0) & (added > 0), reason, -1)
-
-
-def _padded(confidence: sp.csr_matrix, people: Ints) -> tuple[Ints, Factors]:
-    part = confidence[people]
-    lengths = np.diff(part.indptr)
-    filled = np.arange(lengths.max()) < lengths[:, None]
-    history = np.zeros(filled.shape, dtype=np.int64)
-    weight = np.zeros(filled.shape, dtype=np.float32)
-    history[filled] = part.indices
-    weight[filled] = part.data
-    return history, weight

@@ -15,7 +15,8 @@ from hashlib import blake2b
 import numpy as np
 import scipy.sparse as sp
 
-from crossdomain.recommend.als import AlsModel, Factors, fold_in
+from crossdomain.recommend.als import AlsModel, fold_in
+from crossdomain.recommend.folding import Factors
 from crossdomain.recommend.interactions import Bools, Floats, Ints, Items, People, hide
 from crossdomain.recommend.settings import RecommendSettings
 from crossdomain.recommend.topk import DIGITS, rank_blocks

@@ -134,6 +134,11 @@ class Items:
         """Where the items of a domain lie."""
         return slice(*(int(x) for x in np.searchsorted(self.domain, [domain, domain + 1])))
 
+    def codes_table(self) -> pa.Table:
+        """The items and their positions: domain, item_id, code."""
+        domain = pa.array(self.domains, pa.string()).take(pa.array(self.domain))
+        return pa.table({"domain": domain, "item_id": self.item_id, "code": np.arange(len(self))})
+
     def codes(self, domain: pa.Array, item_id: pa.Array) -> Ints:
         """Positions of items; -1 for those that are not here."""
         return _positions(_keys(domain, item_id), self.keys)
@@ -164,6 +169,10 @@ class People:
         """Unit of each account: its person's index, or the number of persons plus its own index."""
         own = len(self.person) + np.arange(len(self.account))
         return np.where(self.joined[self.account_person], self.account_person, own)
+
+    def codes_table(self) -> pa.Table:
+        """The accounts, their positions and those of their persons: account, code, person."""
+        return pa.table({"account": self.account, "code": np.arange(len(self.account)), "person": self.account_person})
 
     @property
     def units(self) -> int:
@@ -295,6 +304,44 @@ def read_pairs(rows: pa.Table, people: People, items: Items) -> Pairs:
     )
 
 
+def coded_pairs(rows: pa.Table) -> Pairs:
+    """Pairs whose accounts and items are positions already, in their order."""
+    last_age = pc.fill_null(rows["last_age"].cast(pa.int64()), -1)
+    return Pairs(
+        account=np.asarray(rows["account"], dtype=np.int64),
+        item=np.asarray(rows["item"], dtype=np.int64),
+        weight=np.asarray(rows["weight"], dtype=np.float64),
+        last_age=np.asarray(last_age, dtype=np.int64),
+        owned=_bools(rows["owned"]),
+        rejected=_bools(rows["rejected"]),
+    )
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of some persons.
+
+    Attributes:
+        evidence: Confidence, persons × items: consented evidence of joined persons only.
+        unwanted: Items that are owned or rejected, persons × items.
+    """
+
+    evidence: sp.csr_matrix
+    unwanted: sp.csr_matrix
+
+    @classmethod
+    def of(cls, pairs: Pairs, people: People, items: Items, settings: RecommendSettings, persons: slice) -> Known:
+        """From all pairs of the persons' accounts."""
+        shape = (persons.stop - persons.start, len(items))
+        row = people.account_person[pairs.account] - persons.start
+        joined = people.joined[people.account_person[pairs.account]]
+        use = pairs.owned | pairs.rejected
+        return cls(
+            evidence=_confidence(pairs, row, joined & people.personalisation[pairs.account], shape, settings),
+            unwanted=_ones(row[use], pairs.item[use], shape),
+        )
+
+
 def taste(pairs: Pairs, people: People, items: Items, settings: RecommendSettings) -> sp.csr_matrix:
     """Confidence of units in items: ``1 + alpha * weight`` where there is evidence, nothing elsewhere.
 
@@ -304,28 +351,8 @@ def taste(pairs: Pairs, people: People, items: Items, settings: RecommendSetting
     Returns:
         float32, ``people.units`` × ``len(items)``; column indices sorted.
     """
-    use = pairs.positive & people.personalisation[pairs.account]
-    account, item = pairs.account[use], pairs.item[use]
-    weight = np.minimum(pairs.weight[use], settings.pair_cap)
-    kept = _heaviest(account, item, weight, settings.max_items)
-    matrix = _matrix(people.unit[account[kept]], item[kept], weight[kept], (people.units, len(items)))
-    matrix.data = (1.0 + settings.alpha * np.minimum(matrix.data, settings.pair_cap)).astype(np.float32)
-    return matrix.astype(np.float32)
-
-
-def person_rows(units: sp.csr_matrix, people: People) -> sp.csr_matrix:
-    """The rows of a matrix of units that belong to joined persons, one row per person."""
-    return units[: len(people.person)]
-
-
-def not_wanted(pairs: Pairs, people: People, items: Items) -> sp.csr_matrix:
-    """Per person the items that are not to be recommended: owned or rejected by any of its accounts.
-
-    Returns:
-        float32 ones, persons × items; column indices sorted.
-    """
-    use = pairs.owned | pairs.rejected
-    return _ones(people.account_person[pairs.account[use]], pairs.item[use], (len(people.person), len(items)))
+    shape = (people.units, len(items))
+    return _confidence(pairs, people.unit[pairs.account], people.personalisation[pairs.account], shape, settings)
 
 
 def met(pairs: Pairs, people: People, items: Items, *, positive_only: bool = False) -> sp.csr_matrix:
@@ -343,6 +370,18 @@ def hide(matrix: sp.csr_matrix, items: Items, units: Ints, domain: int) -> sp.cs
     copy = sp.csr_matrix((matrix.data[keep], (rows, matrix.indices[keep])), shape=matrix.shape)
     copy.sort_indices()
     return copy
+
+
+def _confidence(
+    pairs: Pairs, row: Ints, allowed: Bools, shape: tuple[int, int], settings: RecommendSettings
+) -> sp.csr_matrix:
+    use = pairs.positive & allowed
+    weight = np.minimum(pairs.weight[use], settings.pair_cap)
+    kept = np.flatnonzero(use)[_heaviest(pairs.account[use], pairs.item[use], weight, settings.max_items)]
+    weight = np.minimum(pairs.weight[kept], settings.pair_cap)
+    matrix = _matrix(row[kept], pairs.item[kept], weight, shape)
+    matrix.data = (1.0 + settings.alpha * np.minimum(matrix.data, settings.pair_cap)).astype(np.float32)
+    return matrix.astype(np.float32)
 
 
 def _heaviest(account: Ints, item: Ints, weight: Floats, most: int) -> Ints:

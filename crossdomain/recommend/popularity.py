@@ -24,10 +24,16 @@ def decayed_popularity(pairs: Pairs, items: Items, half_life_days: float) -> Flo
     A half-life of 0 means no decay.
     """
     positive = pairs.positive
-    if not half_life_days:
-        return popularity(pairs, items)
-    weight = np.power(0.5, pairs.last_age[positive] / half_life_days)
-    return np.bincount(pairs.item[positive], weights=weight, minlength=len(items)).astype(np.float64)
+    age = pairs.last_age[positive]
+    ages = int(age.max(initial=0)) + 1
+    met, accounts = np.unique(pairs.item[positive] * ages + age, return_counts=True)
+    return decayed_counts(met // ages, met % ages, accounts, len(items), half_life_days)
+
+
+def decayed_counts(item: Ints, age: Ints, accounts: Ints, items: int, half_life_days: float) -> Floats:
+    """Decayed popularity from counts: how many accounts last met an item how many days ago, by item and age."""
+    weight = accounts * (np.power(0.5, age / half_life_days) if half_life_days else 1.0)
+    return np.bincount(item, weights=weight, minlength=items).astype(np.float64)
 
 
 def boost(decayed: Floats, power: float) -> Floats:

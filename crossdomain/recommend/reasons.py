@@ -7,7 +7,7 @@ Stored is a compact JSON text of a code and the items it rests on: ``{"code":"be
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from crossdomain.errors import InputError
@@ -39,6 +39,16 @@ def encode(code: str, items: Sequence[tuple[str, str]] = ()) -> str:
     if items:
         content["items"] = [list(item) for item in items]
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+
+
+def item_texts(items: Iterable[tuple[str, str]]) -> list[str]:
+    """What stands for each item in the stored text of a reason."""
+    return [json.dumps(list(item), ensure_ascii=False, separators=(",", ":")) for item in items]
+
+
+def because_text(*texts: str) -> str:
+    """The stored text of ``because`` some items, from what stands for each; as ``encode`` gives it."""
+    return f'{{"code":"{BECAUSE}","items":[{",".join(texts)}]}}'
 
 
 def decode(text: str) -> Reason:

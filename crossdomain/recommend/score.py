@@ -1,19 +1,26 @@
-"""Recommendations of a day: each domain's items for everyone who is known in the other one."""
+"""Recommendations of a day: each domain's items for everyone who is known in the other one.
+
+People are scored a block at a time; of everybody only keys and consents are held.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import scipy.sparse as sp
 
 from crossdomain.recommend import reasons
-from crossdomain.recommend.als import AlsModel, Factors, explain, fold_in
+from crossdomain.recommend.als import AlsModel, explain, fold_in
 from crossdomain.recommend.champion import POPULAR
 from crossdomain.recommend.evaluate import boosted
-from crossdomain.recommend.interactions import Bools, Floats, Ints, Items, People
+from crossdomain.recommend.folding import REASONS, Factors
+from crossdomain.recommend.interactions import Bools, Floats, Ints, Items, Known, People
 from crossdomain.recommend.popularity import boost, popular_lists
 from crossdomain.recommend.settings import RecommendSettings
 from crossdomain.recommend.topk import rank_blocks
@@ -22,7 +29,7 @@ SOURCES = ("als", "popular", "fallback", "unpersonalised")
 """``als``: the champion's scores. ``popular``: popularity, because it is the champion. ``fallback``: popularity,
 because the model knows nothing of the person. ``unpersonalised``: the list that everybody gets, because the person does
 not consent to personalisation; nothing of the person was used."""
-PEOPLE_BLOCK = 50_000
+PEOPLE_BLOCK = 20_000
 SCHEMA = pa.schema(
     [
         ("person", pa.binary()),
@@ -46,6 +53,13 @@ class Served:
     model: AlsModel | None
 
 
+class Histories(Protocol):
+    """Where the histories of a block of persons come from."""
+
+    def of(self, persons: slice) -> Known:
+        """What is known of them."""
+
+
 @dataclass(frozen=True)
 class Audience:
     """What scoring knows of people and items on a day.
@@ -53,58 +67,191 @@ class Audience:
     Attributes:
         people: Who may be processed.
         items: All items.
-        evidence: Confidence, persons × items, consented evidence of joined persons only.
-        unwanted: Items that are owned or rejected, persons × items.
+        histories: What is known of persons.
         decayed: Decayed popularity of all items.
     """
 
     people: People
     items: Items
-    evidence: sp.csr_matrix
-    unwanted: sp.csr_matrix
+    histories: Histories
     decayed: Floats
 
 
 @dataclass(frozen=True)
-class _Rows:
-    person: Ints
-    item: Ints
-    rank: Ints
+class Lists:
+    """Ranked items of a block of persons: persons × target domains × ranks, the domains by name.
+
+    Attributes:
+        item: Positions; -1 where a list ends early.
+        score: Scores, rounded.
+        source: Index into ``SOURCES``.
+        because: One axis more: the items of the person's history that a recommendation rests on; -1 for none.
+    """
+
+    item: npt.NDArray[np.int32]
     score: Floats
-    source: Ints
-    because: Ints
+    source: npt.NDArray[np.int8]
+    because: npt.NDArray[np.int32]
+
+    @classmethod
+    def empty(cls, persons: int, targets: int, k: int) -> Lists:
+        """Lists without an item."""
+        shape = (persons, targets, k)
+        return cls(
+            item=np.full(shape, -1, dtype=np.int32),
+            score=np.zeros(shape),
+            source=np.zeros(shape, dtype=np.int8),
+            because=np.full((*shape, REASONS), -1, dtype=np.int32),
+        )
 
 
-def recommend(
-    audience: Audience, champions: Mapping[str, Served], settings: RecommendSettings
-) -> Iterator[pa.RecordBatch]:
-    """Rows of ``serving.recommendations`` for a day, by target domain and block of people.
+@dataclass(frozen=True)
+class _Target:
+    """A target domain's champion, ready to score.
 
-    Each person who is known outside a target domain and grants ``cross_domain`` gets up to ``top_k`` of its items on
-    sale, without what the person owns or rejected; ranks go from 1 without gaps, ties in score to the smaller item_id.
-    Who does not consent to personalisation gets the same list as everybody in that case, owned items or not.
+    Attributes:
+        place: Place of the domain among the names.
+        domain: Index of the domain.
+        served: The champion.
+        candidates: Items on sale that the model knows.
+        factors: Their vectors, boosted.
+    """
 
-    Args:
+    place: int
+    domain: int
+    served: Served
+    candidates: Ints
+    factors: Factors
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A model's vectors of a run's items, and which items it knows."""
+
+    fold: Factors
+    known: Bools
+    regularization: float
+
+
+@dataclass
+class _Block:
+    """A block of persons while it is scored."""
+
+    persons: slice
+    known: Known
+    lists: Lists
+    vectors: dict[str, Factors] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Champions and items of a day, prepared once for all blocks.
+
+    Attributes:
         audience: People, items and what is known of them.
         champions: By target domain.
         settings: ``top_k``, ``popularity_power`` and ``threads`` are used.
     """
-    for target, name in enumerate(audience.items.domains):
-        served = champions[name]
-        people = audience.people
-        encoder = _Encoder.of(audience, name, served)
-        personal = people.may_personalise(target)
-        persons = np.flatnonzero(personal)
-        yield from _popular(
-            audience, target, np.flatnonzero(people.may_reach(target) & ~personal), "unpersonalised", settings, encoder
-        )
+
+    audience: Audience
+    champions: Mapping[str, Served]
+    settings: RecommendSettings
+
+    def blocks(self) -> Iterator[slice]:
+        """Persons in blocks; one without persons where there are none."""
+        persons = len(self.audience.people.person)
+        for start in range(0, max(persons, 1), PEOPLE_BLOCK):
+            yield slice(start, min(start + PEOPLE_BLOCK, persons))
+
+    def rows(self, persons: slice) -> pa.Table:
+        """Rows of ``serving.recommendations`` for a block of persons, in the table's order.
+
+        Each person who is known outside a target domain and grants ``cross_domain`` gets up to ``top_k`` of its items
+        on sale, without what the person owns or rejected; ranks go from 1 without gaps, ties in score to the smaller
+        item_id. Who does not consent to personalisation gets the same list as everybody in that case, owned items or
+        not.
+        """
+        items = self.audience.items
+        lists = Lists.empty(persons.stop - persons.start, len(items.domains), self.settings.top_k)
+        block = _Block(persons, self.audience.histories.of(persons), lists)
+        for target in self._targets:
+            self._fill(block, target)
+        return self._encoder.table(persons, lists)
+
+    @cached_property
+    def _models(self) -> dict[str, _Model]:
+        return {
+            served.version: _Model(*served.model.aligned(self.audience.items), served.model.regularization)
+            for served in self.champions.values()
+            if served.model is not None
+        }
+
+    @cached_property
+    def _targets(self) -> list[_Target]:
+        return [self._target(place, name) for place, name in enumerate(sorted(self.audience.items.domains))]
+
+    @cached_property
+    def _encoder(self) -> _Encoder:
+        return _Encoder(self.audience, [target.served.version for target in self._targets])
+
+    def _target(self, place: int, name: str) -> _Target:
+        items = self.audience.items
+        domain, served = items.domains.index(name), self.champions[name]
         if served.model is None:
-            yield from _popular(audience, target, persons, "popular", settings, encoder)
-            continue
-        fold, _ = served.model.aligned(audience.items)
-        known = _informed(audience.evidence, served.model, audience.items)[persons]
-        yield from _personal(audience, target, persons[known], fold, served.model, settings, encoder)
-        yield from _popular(audience, target, persons[~known], "fallback", settings, encoder)
+            return _Target(place, domain, served, np.zeros(0, dtype=np.int64), np.zeros((0, 0), dtype=np.float32))
+        span, model = items.span(domain), self._models[served.version]
+        candidates = span.start + np.flatnonzero(items.on_sale[span] & model.known[span])
+        factors = boosted(model.fold, boost(self.audience.decayed, self.settings.popularity_power))[candidates]
+        return _Target(place, domain, served, candidates, factors)
+
+    def _fill(self, block: _Block, target: _Target) -> None:
+        people = self.audience.people
+        personal = people.may_personalise(target.domain)[block.persons]
+        reached = people.may_reach(target.domain)[block.persons]
+        self._popular(block, target, np.flatnonzero(reached & ~personal), "unpersonalised")
+        if target.served.model is None:
+            self._popular(block, target, np.flatnonzero(personal), "popular")
+            return
+        informed = self._informed(block, target.served.version) & bool(len(target.candidates))
+        self._personal(block, target, np.flatnonzero(personal & informed))
+        self._popular(block, target, np.flatnonzero(personal & ~informed), "fallback")
+
+    def _informed(self, block: _Block, version: str) -> Bools:
+        """Per person, whether the model knows an item of the history."""
+        evidence = block.known.evidence
+        counts = np.concatenate([[0], np.cumsum(self._models[version].known[evidence.indices])])
+        informed: Bools = np.diff(counts[evidence.indptr]) > 0
+        return informed
+
+    def _personal(self, block: _Block, target: _Target, rows: Ints) -> None:
+        items, threads, model = self.audience.items, self.settings.threads, self._models[target.served.version]
+        if target.served.version not in block.vectors:
+            block.vectors[target.served.version] = fold_in(
+                model.fold, block.known.evidence, items, model.regularization, threads=threads
+            )
+        vectors = block.vectors[target.served.version][rows]
+        excluded = block.known.unwanted[rows][:, target.candidates].tocsr()
+        chosen = np.full((len(rows), self.settings.top_k), -1, dtype=np.int64)
+        for ranked in rank_blocks(vectors, target.factors, excluded, self.settings.top_k, threads=threads):
+            here = ranked.item >= 0
+            chosen[ranked.rows][here] = target.candidates[ranked.item[here]]
+            block.lists.score[rows[ranked.rows], target.place] = np.where(here, ranked.score, 0)
+        evidence = block.known.evidence[rows]
+        because = explain(model.fold, evidence, items, model.regularization, chosen, threads=threads)
+        block.lists.item[rows, target.place] = chosen
+        block.lists.source[rows, target.place] = SOURCES.index("als")
+        block.lists.because[rows, target.place] = because
+
+    def _popular(self, block: _Block, target: _Target, rows: Ints, source: str) -> None:
+        items, excluded = self.audience.items, block.known.unwanted[rows]
+        if source == "unpersonalised":  # what they own or rejected is behaviour too
+            excluded = sp.csr_matrix(excluded.shape, dtype=excluded.dtype)
+        row, item, rank, score = popular_lists(
+            self.audience.decayed, items.on_sale, items.span(target.domain), excluded, self.settings.top_k
+        )
+        block.lists.item[rows[row], target.place, rank - 1] = item
+        block.lists.score[rows[row], target.place, rank - 1] = score
+        block.lists.source[rows, target.place] = SOURCES.index(source)
 
 
 def popular_items(audience: Audience, settings: RecommendSettings) -> pa.Table:
@@ -129,110 +276,54 @@ def popular_items(audience: Audience, settings: RecommendSettings) -> pa.Table:
     return pa.concat_tables(parts)
 
 
-def _informed(evidence: sp.csr_matrix, model: AlsModel, items: Items) -> Bools:
-    """Per person, whether the model knows an item of the history."""
-    _, known = model.aligned(items)
-    counts = np.concatenate([[0], np.cumsum(known[evidence.indices])])
-    informed: Bools = np.diff(counts[evidence.indptr]) > 0
-    return informed
-
-
-def _personal(
-    audience: Audience,
-    target: int,
-    persons: Ints,
-    fold: Factors,
-    model: AlsModel,
-    settings: RecommendSettings,
-    encoder: _Encoder,
-) -> Iterator[pa.RecordBatch]:
-    span = audience.items.span(target)
-    _, known = model.aligned(audience.items)
-    candidates = span.start + np.flatnonzero(audience.items.on_sale[span] & known[span])
-    if not len(candidates):
-        yield from _popular(audience, target, persons, "fallback", settings, encoder)
-        return
-    item_factors = boosted(fold, boost(audience.decayed, settings.popularity_power))[candidates]
-    for start in range(0, len(persons), PEOPLE_BLOCK):
-        block = persons[start : start + PEOPLE_BLOCK]
-        evidence = audience.evidence[block]
-        vectors = fold_in(fold, evidence, audience.items, model.regularization, threads=settings.threads)
-        excluded = audience.unwanted[block][:, candidates].tocsr()
-        for ranked in rank_blocks(vectors, item_factors, excluded, settings.top_k, threads=settings.threads):
-            chosen = np.where(ranked.item >= 0, candidates[np.maximum(ranked.item, 0)], -1)
-            because = explain(fold, evidence[ranked.rows], audience.items, model.regularization, chosen)
-            row, place = np.nonzero(chosen >= 0)
-            yield encoder.batch(
-                _Rows(
-                    person=block[ranked.rows][row],
-                    item=chosen[row, place],
-                    rank=place + 1,
-                    score=ranked.score[row, place],
-                    source=np.full(len(row), SOURCES.index("als")),
-                    because=because[row, place],
-                )
-            )
-
-
-def _popular(
-    audience: Audience, target: int, persons: Ints, source: str, settings: RecommendSettings, encoder: _Encoder
-) -> Iterator[pa.RecordBatch]:
-    items = audience.items
-    code = SOURCES.index(source)
-    for start in range(0, len(persons), PEOPLE_BLOCK):
-        block = persons[start : start + PEOPLE_BLOCK]
-        excluded = audience.unwanted[block]
-        if source == "unpersonalised":  # what they own or rejected is behaviour too
-            excluded = sp.csr_matrix(excluded.shape, dtype=excluded.dtype)
-        row, item, rank, score = popular_lists(
-            audience.decayed, items.on_sale, items.span(target), excluded, settings.top_k
-        )
-        because = np.full(len(row), -1, dtype=np.int64)
-        yield encoder.batch(_Rows(block[row], item, rank, score, np.full(len(row), code), because))
-
-
 @dataclass(frozen=True)
 class _Encoder:
-    """Turns positions into the columns of the table; texts are dictionaries, made once a domain."""
+    """Turns positions into the columns of the table; texts are dictionaries."""
 
-    person: pa.Array
-    item_id: pa.Array
-    reason: pa.Array
-    target_domain: pa.Array
-    version: pa.Array
+    audience: Audience
+    versions: list[str]
 
-    @classmethod
-    def of(cls, audience: Audience, target_domain: str, served: Served) -> _Encoder:
-        items = audience.items
-        names = [items.domains[domain] for domain in items.domain]
-        texts = [reasons.encode(reasons.BECAUSE, [item]) for item in zip(names, items.item_id.to_pylist(), strict=True)]
-        texts += [reasons.encode(code) for code in (reasons.TASTE, reasons.POPULAR, reasons.POPULAR_WITH_ALL)]
-        return cls(
-            person=audience.people.person,
-            item_id=items.item_id,
-            reason=pa.array(texts, pa.string()),
-            target_domain=pa.array([target_domain], pa.string()),
-            version=pa.array([served.version, POPULAR], pa.string()),
-        )
-
-    def batch(self, rows: _Rows) -> pa.RecordBatch:
-        personal = rows.source == SOURCES.index("als")
-        taste, popular, with_all = len(self.reason) + np.arange(-3, 0)
-        plain = np.where(rows.source == SOURCES.index("unpersonalised"), with_all, popular)
-        reason = np.where(personal, np.where(rows.because >= 0, rows.because, taste), plain)
+    def table(self, persons: slice, lists: Lists) -> pa.Table:
+        filled = lists.item >= 0
+        person, place, rank = (part.astype(np.int32) for part in np.nonzero(filled))
+        source = lists.source[filled]
+        personal = source == SOURCES.index("als")
+        names = pa.array(sorted(self.audience.items.domains), pa.string())
         columns = [
-            self.person.take(pa.array(rows.person)),
-            _dictionary(np.zeros(len(rows.rank), dtype=np.int32), self.target_domain),
-            pa.array(rows.rank.astype(np.int32)),
-            _dictionary(rows.item, self.item_id),
-            pa.array(rows.score),
-            _dictionary(rows.source, pa.array(SOURCES, pa.string())),
-            _dictionary(reason, self.reason),
-            _dictionary(np.where(personal, 0, 1), self.version),
-            pa.nulls(len(rows.rank), pa.string()),
+            self.audience.people.person.slice(persons.start, persons.stop - persons.start).take(pa.array(person)),
+            _dictionary(place, names),
+            pa.array(rank + 1),
+            _dictionary(lists.item[filled], self.audience.items.item_id),
+            pa.array(lists.score[filled]),
+            _dictionary(source, pa.array(SOURCES, pa.string())),
+            self._reason(source, lists.because[filled]),
+            _dictionary(np.where(personal, place, len(names)), pa.array([*self.versions, POPULAR], pa.string())),
+            pa.nulls(len(rank), pa.string()),
         ]
-        return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+        return pa.Table.from_arrays(columns, schema=SCHEMA)
+
+    def _reason(self, source: npt.NDArray[np.int8], because: npt.NDArray[np.int32]) -> pa.DictionaryArray:
+        plain = [reasons.encode(code) for code in (reasons.TASTE, reasons.POPULAR, reasons.POPULAR_WITH_ALL)]
+        code = np.full(len(source), plain.index(reasons.encode(reasons.POPULAR)), dtype=np.int32)
+        code[source == SOURCES.index("als")] = plain.index(reasons.encode(reasons.TASTE))
+        code[source == SOURCES.index("unpersonalised")] = plain.index(reasons.encode(reasons.POPULAR_WITH_ALL))
+        owing = because[:, 0] >= 0
+        items = len(self.audience.items)
+        pairs, which = np.unique(because[owing, 0] * np.int64(items + 1) + because[owing, 1] + 1, return_inverse=True)
+        code[owing] = len(plain) + which
+        texts = np.array([*self._item_texts, ""], dtype=object)
+        first, second = texts[pairs // (items + 1)], texts[pairs % (items + 1) - 1]
+        both = [
+            reasons.because_text(a, b) if b else reasons.because_text(a) for a, b in zip(first, second, strict=True)
+        ]
+        return _dictionary(code, pa.array([*plain, *both], pa.string()))
+
+    @cached_property
+    def _item_texts(self) -> list[str]:
+        items = self.audience.items
+        domains = [items.domains[domain] for domain in items.domain]
+        return reasons.item_texts(zip(domains, items.item_id.to_pylist(), strict=True))
 
 
-def _dictionary(codes: np.ndarray, values: pa.Array) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), values)
+def _dictionary(codes: npt.NDArray[np.integer], values: pa.Array) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32, copy=False)), values)

@@ -1,4 +1,9 @@
-"""The best items of many people at once: a matrix product by blocks of people, and an exact top k."""
+"""The best items of many people at once: a matrix product by tiles, and an exact top k that keeps pace with it.
+
+Scores are never held whole: a tile of people meets a slice of items, small enough for the processor's cache, and what
+cannot be among the best k is dropped at once (``selection``). Items come by length of their vectors, longest first: a
+person whose bar lies above what the longest vector of a slice can reach is done, without the products that are left.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +18,16 @@ import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 from crossdomain.recommend.interactions import Floats, Ints
+from crossdomain.recommend.selection import DIGITS, Ids, Selection
 
-DIGITS = 6
-"""Scores are rounded to this many digits before they are compared and stored."""
-BLOCK_CELLS = 1 << 24
-"""Most cells of a block of scores: 64 MB of float32 for each thread."""
-_SPARE = 6
-_GROUP = 16
+__all__ = ["BLOCK_CELLS", "DIGITS", "Ranked", "rank_blocks", "top_k"]
+
+BLOCK_CELLS = 1 << 26
+"""Most people times items of a block, which is the work of one thread at a time."""
+_TILE = 256
+"""People of a tile."""
+_SLICE = 2048
+"""Items of a slice: a tile of scores takes 2 MB."""
 
 Block = npt.NDArray[np.float32]
 
@@ -50,22 +58,10 @@ def top_k(scores: Block, k: int) -> tuple[Ints, Floats]:
         Columns and scores rounded to ``DIGITS``, people × k.
     """
     people, candidates = scores.shape
-    width = min(candidates, k + _SPARE)
-    if not width:
-        return np.full((people, k), -1, dtype=np.int64), np.full((people, k), -np.inf)
-    chosen = _greatest(scores, width)
-    chosen.sort(axis=1)  # then a stable sort by score leaves ties with the smaller column first
-    values = _rounded(np.take_along_axis(scores, chosen, axis=1))
-    order = np.argsort(-values, axis=1, kind="stable")
-    column, value = np.take_along_axis(chosen, order, axis=1), np.take_along_axis(values, order, axis=1)
-    if width < candidates:
-        # What was left out is at most the smallest chosen; if that ties with rank k, look at the whole row.
-        unsure = np.flatnonzero(value[:, k - 1] == value[:, -1])
-        for row in unsure:
-            whole = _rounded(scores[row])
-            column[row] = np.argsort(-whole, kind="stable")[:width]
-            value[row] = whole[column[row]]
-    return _filled(column, value, k)
+    chosen = Selection.of(sp.csr_matrix((people, candidates)), k)
+    if candidates:
+        chosen.offer(scores, 0, np.arange(candidates, dtype=np.int32), np.arange(people))
+    return chosen.best()
 
 
 def rank_blocks(
@@ -79,8 +75,8 @@ def rank_blocks(
 ) -> Iterator[Ranked]:
     """Top k of ``people @ items.T`` without the excluded cells, a block of people at a time, in order.
 
-    Memory is bounded by ``threads + 1`` blocks, whatever the number of people. BLAS runs on one thread, so
-    that the same block gives the same bits; blocks are spread over ``threads``.
+    Memory is bounded by the lists of ``threads + 1`` blocks and a tile of scores for each thread, whatever the number
+    of people. BLAS runs on one thread, so that the same block gives the same bits; blocks are spread over ``threads``.
 
     Args:
         people: float32, people × factors.
@@ -88,17 +84,18 @@ def rank_blocks(
         excluded: People × candidates; stored cells are not recommended.
         k: Length of the lists.
         threads: Blocks at work side by side.
-        block_cells: Most cells of one block of scores.
+        block_cells: Most people times items of one block.
     """
     size = max(1, block_cells // max(1, len(items)))
     blocks = iter([slice(start, min(start + size, len(people))) for start in range(0, len(people), size)])
-    transposed = np.ascontiguousarray(items.T)
+    shelves = _Shelves.of(items)
+    ordered = excluded[:, shelves.order].tocsr()
+    ordered.sort_indices()
 
     def rank(rows: slice) -> Ranked:
-        scores = people[rows] @ transposed
-        hidden = excluded[rows]
-        scores[np.repeat(np.arange(hidden.shape[0]), np.diff(hidden.indptr)), hidden.indices] = -np.inf
-        return Ranked(rows, *top_k(scores, k))
+        tiles = [slice(start, min(start + _TILE, rows.stop)) for start in range(rows.start, rows.stop, _TILE)]
+        found = [shelves.best(people[tile], ordered[tile], k) for tile in tiles]
+        return Ranked(rows, np.vstack([item for item, _ in found]), np.vstack([score for _, score in found]))
 
     with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
         waiting = [pool.submit(rank, rows) for rows in islice(blocks, threads + 1)]
@@ -107,37 +104,51 @@ def rank_blocks(
             waiting += [pool.submit(rank, rows) for rows in islice(blocks, 1)]
 
 
-def _greatest(scores: Block, width: int) -> Ints:
-    """Columns of the ``width`` greatest of each row, in no order; a left-out one is not greater than these.
+@dataclass(frozen=True)
+class _Shelves:
+    """Items by length of their vectors, longest first, in slices.
 
-    Wide rows are searched in two steps, four times as fast: the greatest ``width`` values lie within the
-    ``width`` groups of columns whose maxima are greatest, and maxima are cheap.
+    Attributes:
+        order: Positions of the items.
+        slices: Transposed vectors of each slice, contiguous.
+        longest: Length of the longest vector of each slice, with room for the rounding of the products.
     """
-    people, candidates = scores.shape
-    groups = candidates // _GROUP
-    if candidates <= width:
-        return np.tile(np.arange(candidates), (people, 1))
-    if groups <= 2 * width:
-        return np.argpartition(scores, candidates - width, axis=1)[:, candidates - width :]
-    maxima = scores[:, : groups * _GROUP].reshape(people, _GROUP, groups).max(axis=1)
-    best = np.argpartition(maxima, groups - width, axis=1)[:, groups - width :]
-    columns = (best[:, None, :] + np.arange(_GROUP)[:, None] * groups).reshape(people, -1)
-    rest = np.broadcast_to(np.arange(groups * _GROUP, candidates), (people, candidates - groups * _GROUP))
-    columns = np.hstack([columns, rest])
-    values = np.take_along_axis(scores, columns, axis=1)
-    return np.take_along_axis(columns, np.argpartition(values, -width, axis=1)[:, -width:], axis=1)
+
+    order: Ids
+    slices: list[Block]
+    longest: Floats
+
+    @classmethod
+    def of(cls, items: Block) -> _Shelves:
+        length = _lengths(items)
+        order = np.argsort(-length, kind="stable").astype(np.int32)
+        starts = range(0, len(items), _SLICE)
+        room = 1 + 2 * items.shape[1] * np.finfo(np.float32).eps
+        return cls(
+            order=order,
+            slices=[np.ascontiguousarray(items[order[start : start + _SLICE]].T) for start in starts],
+            longest=length[order[::_SLICE]] * room,
+        )
+
+    def best(self, people: Block, hidden: sp.csr_matrix, k: int) -> tuple[Ints, Floats]:
+        """Positions and scores of a tile of people; ``hidden`` has its columns in this order."""
+        chosen = Selection.of(hidden, k)
+        rows = np.arange(len(people))
+        length = _lengths(people)
+        scores = np.empty((len(people), _SLICE), dtype=np.float32)
+        for number, vectors in enumerate(self.slices):
+            open_ = length[rows] * self.longest[number] >= chosen.bar[rows]
+            if not open_.any():
+                break
+            if np.count_nonzero(open_) < 0.75 * len(rows):
+                rows, people = rows[open_], people[open_]
+            first, width = number * _SLICE, vectors.shape[1]
+            block = scores[: len(rows)] if width == _SLICE else np.empty((len(rows), width), dtype=np.float32)
+            np.matmul(people, vectors, out=block)
+            chosen.offer(block, first, self.order[first : first + width], rows)
+        return chosen.best()
 
 
-def _rounded(scores: npt.NDArray[np.floating]) -> Floats:
-    values: Floats = scores.astype(np.float64)
-    np.round(values, DIGITS, out=values)
-    values += 0.0  # no negative zero
-    return values
-
-
-def _filled(column: Ints, value: Floats, k: int) -> tuple[Ints, Floats]:
-    column, value = column[:, :k].astype(np.int64), value[:, :k]
-    if missing := k - column.shape[1]:
-        column = np.pad(column, ((0, 0), (0, missing)), constant_values=-1)
-        value = np.pad(value, ((0, 0), (0, missing)), constant_values=-np.inf)
-    return np.where(np.isneginf(value), -1, column), value
+def _lengths(vectors: Block) -> Floats:
+    lengths: Floats = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+    return lengths

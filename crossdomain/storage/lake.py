@@ -203,6 +203,15 @@ class Lake:
             + self.relation(spec, partitions, where=where)
         )
 
+    def view_staged(self, spec: TableSpec, staged: Sequence[Staged], *, schema: str) -> None:
+        """Makes a view ``schema.table`` over the schema's columns of files that are not committed yet."""
+        columns = ", ".join(_read(column) for column in spec.columns)
+        listed = "[" + ", ".join(file_literal(file.path) for file in staged) + "]"
+        self.con.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(schema)}")
+        options = f"hive_partitioning = false{_numbered(spec)}"
+        rows = f"SELECT {columns} FROM read_parquet({listed}, {options})"  # noqa: S608 - quoted above
+        self.con.execute(f"CREATE OR REPLACE VIEW {identifier(schema)}.{identifier(spec.name)} AS {rows}")
+
     # writing -----------------------------------------------------------------------------------
 
     def stage(

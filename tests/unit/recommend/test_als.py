@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from implicit.cpu.als import AlternatingLeastSquares
 
 from crossdomain.errors import InputError
-from crossdomain.recommend.als import device_note, explain, fit, fold_in, from_files, to_files
+from crossdomain.recommend.als import device_note, explain, fit, fold_in, from_files, known_spans, to_files
 from crossdomain.recommend.interactions import Items, taste
 from crossdomain.recommend.settings import RecommendSettings
 from tests.unit.recommend.world import DOMAINS, blocks_world, connect, read
@@ -85,11 +85,32 @@ def test_explanations_are_implicits_own():
     compared = 0
     for person in np.flatnonzero(sides[0] & sides[1]):
         for place in range(3):
-            _, top, _ = raw.explain(int(person), confidence, int(recommended[person, place]), N=1)
-            if top[0][1] > 0:
-                assert reasons[person, place] == top[0][0]
-                compared += 1
-    assert compared > 50
+            _, top, _ = raw.explain(int(person), confidence, int(recommended[person, place]), N=2)
+            for own, (item, added) in zip(reasons[person, place], top, strict=True):
+                assert own == (item if added > 0 else -1)
+                compared += added > 0
+    assert compared > 100
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_long_histories_and_short_ones_follow_the_same_formula(threads):
+    confidence, items, factors = random_world()
+    lengths = np.diff(confidence.indptr)
+    assert lengths.min() < 5 < lengths.max(), "both ways are taken"
+    folded = fold_in(factors, confidence, items, 0.7, threads=threads)
+    recommended = np.tile(np.arange(0, 30, 5), (40, 1))
+    reasons = explain(factors, confidence, items, 0.7, recommended, threads=threads)
+    wide = factors.astype(np.float64)
+    for people, span in known_spans(confidence, items):
+        for person in people:
+            weight = confidence[person].toarray()[0].astype(np.float64)
+            system = wide[span].T @ wide[span] + 0.7 * np.eye(5)
+            system += wide.T @ (np.maximum(weight - 1, 0)[:, None] * wide)
+            np.testing.assert_allclose(folded[person], np.linalg.solve(system, wide.T @ weight), rtol=1e-4, atol=1e-6)
+            terms = weight[:, None] * (wide @ np.linalg.solve(system, wide[recommended[person]].T))
+            for place in range(6):
+                best = [item for item in np.argsort(-terms[:, place])[:2] if terms[item, place] > 0]
+                assert [item for item in reasons[person, place] if item >= 0] == best
 
 
 def test_no_reason_for_nothing():

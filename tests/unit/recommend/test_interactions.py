@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from crossdomain.errors import InputError
-from crossdomain.recommend.interactions import hide, met, not_wanted, taste
+from crossdomain.recommend.interactions import Known, hide, met, taste
 from crossdomain.recommend.settings import RecommendSettings
 from tests.unit.recommend.world import connect, key, read
 
@@ -15,6 +15,11 @@ ONE = [("a", "knowledge", "a", True, True)]
 def cells(matrix, items):
     dense = matrix.toarray()
     return {(r, items.item_id[c].as_py()): round(float(dense[r, c]), 6) for r, c in zip(*dense.nonzero(), strict=True)}
+
+
+def unwanted(pairs, people, items):
+    everybody = slice(0, len(people.person))
+    return Known.of(pairs, people, items, RecommendSettings(), everybody).unwanted
 
 
 def test_events_become_confidence():
@@ -51,7 +56,7 @@ def test_rejections_take_back_what_was_before_them():
     pairs, people, items = read(connect(events, ONE), PLAIN)
     assert cells(taste(pairs, people, items, PLAIN), items) == {(0, "k2"): 3.0}
     assert pairs.owned.tolist() == [False, False]
-    assert cells(not_wanted(pairs, people, items), items) == {(0, "k1"): 1, (0, "k2"): 1}
+    assert cells(unwanted(pairs, people, items), items) == {(0, "k1"): 1, (0, "k2"): 1}
 
 
 def test_without_cross_domain_consent_no_row_crosses_the_domains():
@@ -71,7 +76,7 @@ def test_without_personalisation_nothing_is_learned_but_owned_items_stay_away():
     pairs, people, items = read(connect(events, [("a", "knowledge", "a", False, True)]), PLAIN)
     assert taste(pairs, people, items, PLAIN).nnz == 0
     assert met(pairs, people, items).nnz == 0
-    assert not_wanted(pairs, people, items).nnz == 1
+    assert unwanted(pairs, people, items).nnz == 1
 
 
 def test_people_who_may_not_be_processed_leave_no_pair():
@@ -135,7 +140,7 @@ def test_ids_of_one_product_count_as_one_item():
     # The one on sale stands for both: it is owned, and a view of the other is no news.
     assert items.item_id.to_pylist() == ["k2", "k3"]
     assert (len(pairs), pairs.owned.tolist()) == (1, [True])
-    assert cells(not_wanted(pairs, people, items), items) == {(0, "k2"): 1}
+    assert cells(unwanted(pairs, people, items), items) == {(0, "k2"): 1}
 
 
 def test_a_product_of_both_domains_keeps_an_item_in_each():

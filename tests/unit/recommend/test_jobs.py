@@ -175,6 +175,14 @@ def test_running_twice_gives_the_same_rows_and_versions(world, tmp_path):
     assert files[0] == files[1]
 
 
+def test_blocks_do_not_show(world, tmp_path, monkeypatch):
+    whole = run(connect(*world, CATALOGUE), tmp_path / "a")["serving.recommendations"]
+    monkeypatch.setattr("crossdomain.recommend.score.PEOPLE_BLOCK", 7)
+    assert run(connect(*world, CATALOGUE), tmp_path / "b")["serving.recommendations"].to_pylist() == whole.to_pylist()
+    keys = [(row["person"], row["target_domain"], row["rank"]) for row in whole.to_pylist()]
+    assert keys == sorted(keys), "rows come in the table's order"
+
+
 def test_without_a_catalogue_items_come_from_the_events(world, tmp_path):
     written = run(connect(*world), tmp_path)
     assert {row["item_id"][0] for row in written["serving.recommendations"].to_pylist()} == {"k", "b"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -113,6 +113,16 @@ def context(con: duckdb.DuckDBPyConnection, home: Path, ds: date = DAY) -> tuple
     """Something that a job's function takes for its context, and what it writes."""
     written: dict[str, pa.Table] = {}
     notes: dict[str, Any] = {}
+
+    def write_blocks(table: str, blocks: Iterable[tuple[str, Callable[[], pa.Table]]]) -> int:
+        written[table] = pa.concat_tables(make().unify_dictionaries() for _, make in blocks).unify_dictionaries()
+        return 0
+
+    def look_at(table: str) -> None:
+        con.execute("CREATE SCHEMA IF NOT EXISTS written")
+        con.register("just_written", written[table])
+        con.execute(f"CREATE OR REPLACE TABLE written.{table.split('.')[1]} AS FROM just_written")
+
     return SimpleNamespace(
         con=con,
         ds=ds,
@@ -121,6 +131,8 @@ def context(con: duckdb.DuckDBPyConnection, home: Path, ds: date = DAY) -> tuple
         tables=registry(Settings().include),
         models=ModelStore(Home(home)),
         write=written.__setitem__,
+        write_blocks=write_blocks,
+        look_at=look_at,
         note=notes.update,
         notes=notes,
     ), written
