@@ -77,7 +77,7 @@ def _future(stages: Sequence[Stage], *, cut_in_time: bool) -> Leak:
         if not log.timed:
             continue
         for queries in stage.queries:
-            moment = np.full(len(log.names.users), np.iinfo(np.int64).max)
+            moment = np.full(len(log.names.users), np.iinfo(np.int64).max // 2)
             moment[queries.user] = queries.moment
             if cut_in_time:
                 moment[:] = queries.moment.min()

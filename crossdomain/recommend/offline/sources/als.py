@@ -67,7 +67,7 @@ class Als(Source):
                 factors=self.factors, regularization=self.regularization, alpha=1.0, iterations=self.iterations,
                 random_state=seed, num_threads=threads,
             )  # fmt: skip
-            model.fit(compact.astype(np.float32), show_progress=False)
+            model.fit(sp.csr_matrix(compact, dtype=np.float32), show_progress=False)
         found[columns] = model.item_factors
         return found, train.counts.astype(np.float32)
 

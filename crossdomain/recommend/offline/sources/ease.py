@@ -13,6 +13,8 @@ import scipy.sparse as sp
 from crossdomain.recommend.offline.log import Log
 from crossdomain.recommend.offline.sources.base import Asked, Block, Source, person_weights
 
+_MOST_ITEMS = 14_000
+
 
 @dataclass(frozen=True)
 class Ease(Source):
@@ -42,6 +44,10 @@ class Ease(Source):
         "place_decay": (1, 0.95, 0.9, 0.8),
         "half_life_days": (0, 120, 480),
     }
+
+    def applies(self, train: Log) -> bool:
+        """Affordable where the catalogue is small: the time grows with its third power."""
+        return 0 < int((train.counts > 0).sum()) <= _MOST_ITEMS
 
     def learn(self, train: Log, *, seed: int, threads: int) -> tuple[Any, Block]:
         """Modelled items, ascending, and their weights on each other."""

@@ -72,7 +72,7 @@ class DecayedPopularity(Source):
     half_life_days: float = 30.0
 
     name: ClassVar[str] = "decayed_popularity"
-    space: ClassVar[Mapping[str, tuple[float, ...]]] = {"half_life_days": (7, 14, 30, 60, 120, 240, 480)}
+    space: ClassVar[Mapping[str, tuple[float, ...]]] = {"half_life_days": (1, 2, 3, 5, 7, 14, 30, 60, 120, 240)}
 
     def applies(self, train: Log) -> bool:
         """Needs times."""
@@ -113,7 +113,7 @@ class SegmentPopularity(Source):
     name: ClassVar[str] = "segment_popularity"
     learned_by: ClassVar[tuple[str, ...]] = ("segments", "directions", "half_life_days", "prior")
     space: ClassVar[Mapping[str, tuple[float, ...]]] = {
-        "segments": (10, 20, 50), "half_life_days": (0, 60, 240), "prior": (20, 100)
+        "segments": (10, 20, 50), "half_life_days": (0, 7, 30, 120), "prior": (20, 100)
     }  # fmt: skip
 
     def applies(self, train: Log) -> bool:
