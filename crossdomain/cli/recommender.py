@@ -30,6 +30,9 @@ ColdShare = Annotated[float, typer.Option(help="domain-cold: share of people who
 Moment = Annotated[
     str, typer.Option(help="Time that is known when asked: event, that of the true event; last, the last known one.")
 ]
+Strict = Annotated[
+    int, typer.Option(min=0, help="leave-one-out: groups of moments, each learned for from what was before; 0: off.")
+]
 Trials = Annotated[int, typer.Option(min=1, help="Settings that are tried for each source.")]
 Budget = Annotated[
     float, typer.Option(min=0, help="Seconds for the search; 0: all trials, the same result on any machine.")
@@ -46,6 +49,7 @@ def evaluate(
     gap_days: GapDays = 0,
     cold_share: ColdShare = 0.2,
     moment: Moment = "event",
+    strict: Strict = 0,
     settings: Annotated[Path | None, typer.Option(help="What `crossdomain tune` wrote; else search now.")] = None,
     trials: Trials = 24,
     budget: Budget = 0,
@@ -58,7 +62,7 @@ def evaluate(
     from crossdomain.recommend.offline.training import Recipe
 
     given = Recipe.from_document(_read(settings), where=str(settings)) if settings else None
-    choices = _choices(negatives, test_days, gap_days, cold_share, moment)
+    choices = _choices(negatives, test_days, gap_days, cold_share, moment, strict)
     request = Request(protocol, choices, _search(trials, budget), given, tuple(without or ()))
     log, catalogue, held_out = _tables(events, items, test)
     document = {"events": str(events), **run(log, catalogue, held_out, request)}
@@ -83,6 +87,7 @@ def tune(
     gap_days: GapDays = 0,
     cold_share: ColdShare = 0.2,
     moment: Moment = "event",
+    strict: Strict = 0,
     trials: Trials = 24,
     budget: Budget = 0,
     json: Json = False,
@@ -91,7 +96,7 @@ def tune(
     from crossdomain.recommend.offline.evaluation import Request, plan_of
     from crossdomain.recommend.offline.training import search
 
-    choices = _choices(negatives, test_days, gap_days, cold_share, moment)
+    choices = _choices(negatives, test_days, gap_days, cold_share, moment, strict)
     request = Request(protocol, choices, _search(trials, budget))
     log, catalogue, held_out = _tables(events, items, test)
     recipe = search(plan_of(log, catalogue, held_out, request), request.search)
@@ -107,12 +112,12 @@ def tune(
     )
 
 
-def _choices(negatives: int, test_days: int, gap_days: int, cold_share: float, moment: str) -> Any:
+def _choices(negatives: int, test_days: int, gap_days: int, cold_share: float, moment: str, strict: int) -> Any:
     from crossdomain.recommend.offline.protocols import Choices
 
     return Choices(
         negatives=negatives, test_days=test_days, gap_days=gap_days, cold_share=cold_share, moment=moment,
-        seed=Settings.from_env().seed,
+        strict=strict, seed=Settings.from_env().seed,
     )  # fmt: skip
 
 

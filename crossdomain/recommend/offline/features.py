@@ -61,7 +61,7 @@ class Features:
         self._fitted = tuple(fitted)
         self._per_source = per_source
         self._views = [(one, view) for one in self._fitted for view in one.source.views if _has(stage.train, view)]
-        self._times = ItemTimes.of(stage.train) if stage.train.timed else None
+        self._times = ItemTimes.of(stage.timeline or stage.train) if stage.train.timed else None
         names = [f"{one.source.name}_{view}" for one, view in self._views]
         names += [f"{one.source.name}_place" for one in self._fitted]
         names += ["item_total", *(TIMED_ITEM if self._times else ()), *PERSON]

@@ -79,3 +79,25 @@ def unions(lists: Any, columns: int) -> Any:
         found[begin:filled].sort()
         indptr[row + 1] = filled
     return indptr, found[:filled].copy()
+
+
+@compiled
+def draw_unseen(seed: Any, items: Any, met_ptr: Any, met: Any, columns: int, out: Any) -> None:
+    """Fills each row with distinct items that the row did not meet, uniformly, by SplitMix64 and rejection.
+
+    Steele, Lea, Flood, Fast Splittable Pseudorandom Number Generators (2014): the same on every machine.
+    """
+    mark = np.full(columns, -1, dtype=np.int64)
+    state, size = np.uint64(seed), np.uint64(len(items))
+    for row in range(out.shape[0]):
+        mark[met[met_ptr[row] : met_ptr[row + 1]]] = row
+        filled = 0
+        while filled < out.shape[1]:
+            state += np.uint64(0x9E3779B97F4A7C15)
+            mixed = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            item = items[np.int64((mixed ^ (mixed >> np.uint64(31))) % size)]
+            if mark[item] != row:
+                mark[item] = row
+                out[row, filled] = item
+                filled += 1

@@ -15,6 +15,7 @@ import scipy.sparse as sp
 
 from crossdomain.errors import InputError
 from crossdomain.recommend.interactions import Bools, Ints
+from crossdomain.recommend.offline.kernels import draw_unseen
 from crossdomain.recommend.offline.log import Codes, Log
 
 PROTOCOLS = ("temporal", "leave-one-out", "domain-cold", "given")
@@ -57,12 +58,14 @@ class Stage:
         history: What is known about the people who are asked about; they are folded in from it.
         catalogue: Items that can be ranked.
         queries: One entry for each target domain that has queries.
+        timeline: Where features that look at time read what happened before a query's moment; None: ``train``.
     """
 
     train: Log
     history: Log
     catalogue: Bools
     queries: tuple[Queries, ...]
+    timeline: Log | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,9 @@ class Choices:
         cold_share: Share of people whose target domain is hidden.
         label_stages: Earlier stages for the ranker's labels.
         max_people: Most people of a domain that validation and labels ask about.
+        strict: leave-one-out only: into so many groups of equal size the queries are divided by their moment; each
+            group's models learn from what happened before its first moment. 0: they learn from all training
+            interactions, also those that others made later, as is usual with this protocol.
         moment: ``event``: a query is made when the true event happens; ``last``: at the person's last known event.
         seed: Seed of the negatives and of the hidden people.
     """
@@ -103,6 +109,7 @@ class Choices:
     cold_share: float = 0.2
     label_stages: int = 2
     max_people: int = 20_000
+    strict: int = 0
     moment: str = "event"
     seed: int = 7
 
@@ -172,6 +179,22 @@ def _cut(log: Log, start: int, until: int, choices: Choices, *, whole: bool) -> 
     return Stage(train, train, train.counts > 0, tuple(queries))
 
 
+def _by_moment(stage: Stage, groups: int) -> tuple[Stage, ...]:
+    """The stage in groups of moments; each learns from what happened before its first moment."""
+    if not stage.train.timed:
+        raise InputError("strict leave-one-out needs ts in the events")
+    moments = np.concatenate([queries.moment for queries in stage.queries])
+    edges = np.unique(np.quantile(moments, np.linspace(0, 1, groups + 1)[:-1], method="lower"))
+    out = []
+    for start, end in zip(edges, [*edges[1:], np.iinfo(np.int64).max], strict=True):
+        known = stage.train.where(stage.train.ts < start)
+        chosen = [np.flatnonzero((q.moment >= start) & (q.moment < end)) for q in stage.queries]
+        parts = tuple(q.take(rows) for q, rows in zip(stage.queries, chosen, strict=True) if len(rows))
+        if len(known):
+            out.append(Stage(known, stage.history, stage.catalogue, parts, timeline=stage.train))
+    return tuple(out)
+
+
 def _leave_one_out(log: Log, choices: Choices) -> Plan:
     stages = []
     rest = log
@@ -182,7 +205,7 @@ def _leave_one_out(log: Log, choices: Choices) -> Plan:
         stage = _held_out(rest, last, train, catalogue, choices, whole=back == 0, part=back)
         if not stage.queries:
             break
-        stages.append((stage,))
+        stages.append(_by_moment(stage, choices.strict) if choices.strict else (stage,))
         rest = train
     if len(stages) < 2:
         raise InputError("leave-one-out needs people with three interactions or more: one to test, one to validate")
@@ -274,32 +297,25 @@ def _held_out(
         sampled = None
         if choices.negatives:
             open_items = np.flatnonzero(catalogue[span]) + span.start
-            met = train.matrix[user] + here[user]
-            rng = np.random.default_rng([choices.seed, part, domain])
-            sampled = _sampled(met, here[user], open_items, choices.negatives, rng)
+            met = _in_domain(train.matrix[user] + here[user], span)
+            seed = int(np.random.SeedSequence([choices.seed, part, domain]).generate_state(1, np.uint64)[0])
+            sampled = _sampled(met, here[user], open_items, choices.negatives, seed)
         queries.append(Queries(domain, user.astype(np.int32), latest[user], here[user], sampled))
     return Stage(train, train, catalogue, tuple(queries))
 
 
-def _sampled(met: sp.csr_matrix, truth: sp.csr_matrix, items: Ints, count: int, rng: np.random.Generator) -> Codes:
+def _sampled(met: sp.csr_matrix, truth: sp.csr_matrix, items: Ints, count: int, seed: int) -> Codes:
     """The one true item and ``count`` items that the person never met, ascending; uniform, without repeats."""
     if (np.diff(truth.indptr) != 1).any():
         raise InputError("--negatives needs one true item per person and domain; rank all items instead")
+    left = len(items) - int(np.diff(met.indptr).max())
+    if left < count:
+        raise InputError(f"--negatives {count}: a domain has only {left} items that a person never met")
     out = np.empty((met.shape[0], count + 1), dtype=np.int32)
-    for row in range(met.shape[0]):
-        mine = met.indices[met.indptr[row] : met.indptr[row + 1]]
-        free = items if len(items) <= 3 * count else items[_distinct(len(items), 2 * count + len(mine), rng)]
-        free = free[~np.isin(free, mine)]
-        if len(free) < count:
-            raise InputError(f"--negatives {count}: a domain has only {len(free)} items that a person never met")
-        out[row, :count] = rng.permutation(free)[:count]
-        out[row, count] = truth.indices[row]
+    draw_unseen(np.uint64(seed), items, met.indptr, met.indices, met.shape[1], out[:, :count])
+    out[:, count] = truth.indices
     out.sort(axis=1)
     return out
-
-
-def _distinct(size: int, count: int, rng: np.random.Generator) -> Ints:
-    return rng.choice(size, size=min(size, count), replace=False, shuffle=False)
 
 
 def _last_of_domain(log: Log) -> Bools:
