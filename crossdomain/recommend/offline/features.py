@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from crossdomain.recommend.interactions import Ints
+from crossdomain.recommend.interactions import Bools, Ints
 from crossdomain.recommend.offline.kernels import best_columns, compiled, unions
 from crossdomain.recommend.offline.log import Codes, Log
 from crossdomain.recommend.offline.protocols import DAY, Queries, Stage, open_cells
@@ -24,6 +24,7 @@ AGE = ("item_before", "item_age", "item_quiet")
 """Features that tell whether an item has been on sale at the moment."""
 PERSON = ("history", "share_here", "last_here", "quiet_days", "quiet_days_here", "domain")
 Values = npt.NDArray[np.float32]
+Thin = Callable[[Ints, npt.NDArray[np.int8]], Bools]
 
 
 @dataclass(frozen=True)
@@ -69,28 +70,45 @@ class Features:
         self.names = tuple(names[at] for at in self._kept)
         self._people = _People.of(stage.history)
 
-    def block(self, queries: Queries, rows: slice) -> Candidates:
-        """Candidates of some rows: those that were sampled, or the union of each source's best."""
+    def block(self, queries: Queries, rows: slice, *, thin: Thin | None = None) -> Candidates:
+        """Candidates of some rows: those that were sampled, or the union of each source's best.
+
+        Args:
+            queries: The queries.
+            rows: Which of them.
+            thin: Which candidates to keep, from their places and labels; None: all.
+        """
         asked = asked_block(self._stage, queries, rows)
         span = asked.span
         scores = [one.source.score(one.state, asked, view) for one, view in self._views]
         mains = [at for at, (_, view) in enumerate(self._views) if view == "all"]
-        allowed = open_cells(self._stage, queries, rows) if queries.candidates is None else None
-        if allowed is not None:
-            for at in mains:
-                scores[at][~allowed] = -np.inf
-            lists = np.hstack([best_columns(scores[at], self._per_source) for at in mains])
-            indptr, place = unions(lists, span.stop - span.start)
-        else:
-            columns = queries.candidates[rows] - span.start  # type: ignore[index]
-            indptr, place = np.arange(len(columns) + 1, dtype=np.int64) * columns.shape[1], columns.ravel()
+        indptr, place = self._candidates(queries, rows, [scores[at] for at in mains])
         row = np.repeat(np.arange(len(asked.user)), np.diff(indptr))
-        parts = [one[row, place] for one in scores]
-        parts += [_places(indptr, parts[at]) for at in mains]
         item = (place + span.start).astype(np.int32)
+        label = _labels(queries, rows, row, item)
+        places = [_places(indptr, scores[at][row, place]) for at in mains]
+        if thin is not None:
+            keep = thin(row, label)
+            row, place, item, label = row[keep], place[keep], item[keep], label[keep]
+            places = [one[keep] for one in places]
+            indptr = np.searchsorted(row, np.arange(len(asked.user) + 1)).astype(np.int64)
+        parts = [one[row, place] for one in scores] + places
         parts += [*self._item(item, asked.moment[row]), *(one[row] for one in self._person(asked))]
-        values = np.stack([parts[at] for at in self._kept], axis=1).astype(np.float32)
-        return Candidates(indptr, item, values, _labels(queries, rows, row, item))
+        values = np.empty((len(item), len(self._kept)), dtype=np.float32)
+        for column, at in enumerate(self._kept):
+            values[:, column] = parts[at]
+        return Candidates(indptr, item, values, label)
+
+    def _candidates(self, queries: Queries, rows: slice, mains: list[Values]) -> tuple[Ints, Ints]:
+        """Where each query's candidates begin, and their columns; what may not be shown scores -inf from here on."""
+        if queries.candidates is not None:
+            columns = queries.candidates[rows] - self._stage.train.names.span(queries.domain).start
+            return np.arange(len(columns) + 1, dtype=np.int64) * columns.shape[1], columns.ravel()
+        closed = ~open_cells(self._stage, queries, rows)
+        for scores in mains:
+            scores[closed] = -np.inf
+        lists = np.hstack([best_columns(scores, self._per_source) for scores in mains])
+        return unions(lists, closed.shape[1])  # type: ignore[no-any-return]
 
     def _item(self, item: Codes, moment: Ints) -> list[Values]:
         out = [np.log1p(self._stage.train.counts[item]).astype(np.float32)]

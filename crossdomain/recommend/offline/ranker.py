@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from crossdomain.recommend.interactions import Ints
-from crossdomain.recommend.offline.features import Candidates, Features, Values
+from crossdomain.recommend.interactions import Bools, Ints
+from crossdomain.recommend.offline.features import Features, Values
 from crossdomain.recommend.offline.kernels import compiled
 from crossdomain.recommend.offline.protocols import Queries
 from crossdomain.recommend.offline.ranking import LIST_LENGTH, Ranking, blocks
-
-_BLOCK_COLUMNS = 4
 
 
 @dataclass(frozen=True)
@@ -73,11 +72,11 @@ class Examples:
 def examples(features: Features, queries: Queries, settings: RankerSettings) -> Examples:
     """Examples of some queries; negatives are thinned at random."""
     parts = []
-    width = _width(queries)
-    for number, rows in enumerate(blocks(len(queries), width)):
-        found = features.block(queries, rows)
+    for number, rows in enumerate(blocks(len(queries), _width(queries))):
         rng = np.random.default_rng([settings.seed, queries.domain, number])
-        parts.append(_thinned(found, settings.negatives, rng))
+        found = features.block(queries, rows, thin=partial(_thinned, most=settings.negatives, rng=rng))
+        sizes = np.diff(found.indptr)
+        parts.append(Examples(found.values, found.label, sizes[sizes > 0]))
     return Examples.joined(parts)
 
 
@@ -138,20 +137,17 @@ def ranked(indptr: Any, item: Any, score: Any, truth_ptr: Any, truth: Any, lengt
 
 
 def _width(queries: Queries) -> int:
-    """Columns by which blocks are sized: many blocks of scores are held at once."""
-    return _BLOCK_COLUMNS * int(queries.truth.shape[1])
+    """Columns by which blocks are sized: a block of scores of every source is held at once."""
+    return int(queries.truth.shape[1]) // 2
 
 
-def _thinned(found: Candidates, most: int, rng: np.random.Generator) -> Examples:
-    sizes = np.diff(found.indptr)
-    row = np.repeat(np.arange(len(sizes)), sizes)
-    true = found.label > 0
-    useful = np.bincount(row[true], minlength=len(sizes)) > 0
-    draw = rng.random(len(row))
-    draw[true] = -1
+def _thinned(row: Ints, label: Any, *, most: int, rng: np.random.Generator) -> Bools:
+    """Candidates of queries with a true one: all that are true, and at most so many of the others, at random."""
+    true = label > 0
+    useful = np.bincount(row[true], minlength=int(row.max(initial=-1)) + 1) > 0
+    draw = np.where(true, -1, rng.random(len(row)))
     order = np.lexsort((draw, row))
     place = np.empty(len(row), dtype=np.int64)
-    place[order] = np.arange(len(row)) - np.repeat(found.indptr[:-1], sizes)
-    keep = useful[row] & ((place < most) | true)
-    kept = np.bincount(row[keep], minlength=len(sizes))
-    return Examples(found.values[keep], found.label[keep], kept[kept > 0])
+    place[order] = np.arange(len(row)) - np.searchsorted(row, row)
+    kept: Bools = useful[row] & ((place < most) | true)
+    return kept

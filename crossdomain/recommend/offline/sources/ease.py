@@ -49,8 +49,8 @@ class Ease(Source):
         """Affordable where the catalogue is small: the time grows with its third power."""
         return 0 < int((train.counts > 0).sum()) <= _MOST_ITEMS
 
-    def learn(self, train: Log, *, seed: int, threads: int) -> tuple[Any, Block]:
-        """Modelled items, ascending, and their weights on each other."""
+    def learn(self, train: Log, *, seed: int, threads: int) -> tuple[Any, list[Block]]:
+        """Modelled items, ascending, and the weights of all of them on those of each domain."""
         counts = train.counts
         most = np.lexsort((np.arange(len(counts)), -counts))[: self.most_items]
         items = np.sort(most[counts[most] > 0])
@@ -58,16 +58,18 @@ class Ease(Source):
         people = person_weights(train.matrix, self.person_power)
         gram = (matrix.T @ (sp.diags_array(people) @ matrix)).toarray().astype(np.float32)
         ridge = self.ridge * float(np.mean(people[np.diff(train.indptr) > 0]))
-        return items, closed_form(gram, ridge)
+        weights = closed_form(gram, ridge)
+        domain = train.names.item_domain[items]
+        return items, [np.ascontiguousarray(weights[:, domain == one]) for one in range(len(train.names.domains))]
 
     def score(self, state: Any, asked: Asked, view: str = "all") -> Block:
         """The weighed history times the weights."""
-        items, weights = state
+        items, parts = state
         history = asked.weighed(place_decay=self.place_decay, half_life_days=self.half_life_days, view=view)
         span = asked.span
         out = np.zeros((len(asked.user), span.stop - span.start), dtype=np.float32)
         here = slice(*(int(x) for x in np.searchsorted(items, [span.start, span.stop])))
-        out[:, items[here] - span.start] = history[:, items] @ weights[:, here]
+        out[:, items[here] - span.start] = history[:, items] @ parts[asked.domain]
         return out
 
 
