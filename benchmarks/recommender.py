@@ -22,11 +22,12 @@ from typing import Any
 from recommender_data import write_set
 from stages import commit, machine
 
-from crossdomain.recommend.offline.evaluation import Request, evaluate
+from crossdomain.recommend.offline.evaluation import Request, evaluate, plan_of
 from crossdomain.recommend.offline.features import AGE
 from crossdomain.recommend.offline.protocols import Choices
 from crossdomain.recommend.offline.reading import read_events, read_items
 from crossdomain.recommend.offline.search import SearchSettings
+from crossdomain.recommend.offline.training import Recipe, search
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
@@ -63,7 +64,7 @@ def main() -> None:
 
 
 def run(case: str, options: argparse.Namespace) -> None:
-    """One case; settings are searched for anew."""
+    """One case; the settings are searched for once for each data set and protocol."""
     name, request = CASES[case]
     files = write_set(name, options.data, options.work)
     events = read_events(files["events"])
@@ -71,7 +72,9 @@ def run(case: str, options: argparse.Namespace) -> None:
     test = read_events(files["test"]) if "test" in files and request.protocol == "given" else None
     request = replace(request, search=SearchSettings(trials=options.trials, threads=options.threads))
     began = time.monotonic()
-    document = evaluate(events, items, test, request)
+    document = evaluate(
+        events, items, test, replace(request, recipe=tuned(events, items, test, name, request, options))
+    )
     seconds = time.monotonic() - began
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     report = {
@@ -86,6 +89,17 @@ def run(case: str, options: argparse.Namespace) -> None:
     path = RESULTS / f"recommender-{case}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
     path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(f"{case}: {seconds:.0f} s, {memory:.1f} GiB, written to {path.relative_to(ROOT)}\n{table(document)}")
+
+
+def tuned(events: Any, items: Any, test: Any, name: str, request: Request, options: argparse.Namespace) -> Recipe:
+    """What ``crossdomain tune`` finds; variants of one protocol on one data set share it."""
+    path = options.work / f"settings-{name}-{request.protocol}-{options.trials}.json"
+    if not path.exists():
+        plain = replace(request, choices=replace(request.choices, strict=0, moment="event"))
+        recipe = search(plan_of(events, items, test, plain), request.search)
+        path.write_text(json.dumps(recipe.as_document(), indent=2), encoding="utf-8")
+    recipe = Recipe.from_document(json.loads(path.read_text(encoding="utf-8")), where=str(path))
+    return replace(recipe, ranker=replace(recipe.ranker, threads=options.threads))
 
 
 def table(document: dict[str, Any]) -> str:

@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 
 from crossdomain.errors import InputError
-from crossdomain.recommend.offline.features import AGE, Features, Fitted, fit_sources
+from crossdomain.recommend.interactions import Floats
+from crossdomain.recommend.offline.features import Features, Fitted, fit_sources
 from crossdomain.recommend.offline.metrics import per_person
-from crossdomain.recommend.offline.protocols import Plan, Stage
+from crossdomain.recommend.offline.protocols import Plan, Stage, people_of
 from crossdomain.recommend.offline.ranker import Examples, RankerSettings, examples, rank_candidates, train
 from crossdomain.recommend.offline.ranking import Ranking, rank_source
 from crossdomain.recommend.offline.search import Found, SearchSettings, tune_source
 from crossdomain.recommend.offline.sources import SOURCES, Source
 
 BASELINES = ("popularity", "decayed_popularity", "item_knn", "als", "ease")
+MOST_CANDIDATES = 20_000_000
 log = logging.getLogger(__name__)
 
 
@@ -118,13 +120,24 @@ def search(plan: Plan, settings: SearchSettings, ranker: RankerSettings | None =
         if one is not None:
             found[name] = one
             log.info("%s: %s %.5f in %.1f s", name, settings.metric, one.value, one.seconds)
-    ranker = ranker or RankerSettings(seed=settings.seed, threads=settings.threads)
+    if ranker is None:
+        per_source = affordable(people_of(plan.test), len(found), sampled=_sampled(plan))
+        ranker = RankerSettings(seed=settings.seed, threads=settings.threads, per_source=per_source)
     return Recipe(
         {name: one.source for name, one in found.items()},
         ranker,
         settings.metric,
         {name: one.value for name, one in found.items()},
     )
+
+
+def affordable(people: int, sources: int, *, sampled: bool = False) -> int:
+    """Candidates of each source such that those of everybody are not more than ``MOST_CANDIDATES``, from 20 to 100."""
+    return 100 if sampled else int(np.clip(MOST_CANDIDATES // max(1, people * sources), 20, 100))
+
+
+def _sampled(plan: Plan) -> bool:
+    return any(queries.candidates is not None for stage in plan.test for queries in stage.queries)
 
 
 def learn(plan: Plan, recipe: Recipe, *, without: Sequence[str] = ()) -> Recommender:
@@ -139,34 +152,38 @@ def learn(plan: Plan, recipe: Recipe, *, without: Sequence[str] = ()) -> Recomme
         without: Features to leave out.
     """
     settings = recipe.ranker
-    single: dict[int, dict[str, list[Any]]] = {}
-    later, names = _stage_examples(plan.validation, recipe, without, single)
-    earlier = [part for stages in plan.labels for part in _stage_examples(stages, recipe, without, None)[0]]
+    last = [_prepared(stage, recipe, without) for stage in plan.validation]
+    names = last[0].features.names
+    later = [part for one in last for part in _examples(one, settings)]
+    earlier = [
+        part
+        for stages in plan.labels
+        for stage in stages
+        for part in _examples(_prepared(stage, recipe, without), settings)
+    ]
     learning, watching = _halves(later, earlier)
     booster = train(Examples.joined(learning), Examples.joined(watching), names, settings, settings.rounds)
-    gates = _gates(plan.validation, recipe, booster, without, single, halves=not earlier)
     rounds = max(1, booster.best_iteration)
+    log.info("ranker: %s examples, %s trees", sum(len(one.label) for one in earlier + later), rounds)
+    gates = _gates(last, recipe, booster)
     whole = train(Examples.joined([*earlier, *later]), None, names, settings, rounds)
     return Recommender(recipe, whole, gates, tuple(without))
 
 
-def _stage_examples(
-    stages: Sequence[Stage], recipe: Recipe, without: Sequence[str], single: dict[int, dict[str, list[Any]]] | None
-) -> tuple[list[Examples], tuple[str, ...]]:
-    parts: list[Examples] = []
-    names: tuple[str, ...] = ()
-    for stage in stages:
-        fitted = fit_sources(stage, recipe.sources, seed=recipe.ranker.seed, threads=recipe.ranker.threads)
-        features = Features(stage, fitted, per_source=recipe.ranker.per_source, without=without)
-        names = features.names
-        for queries in stage.queries:
-            parts.append(examples(features, queries, recipe.ranker))
-            for one in fitted if single is not None else ():
-                ranking = rank_source(one.source, one.state, stage, queries, threads=recipe.ranker.threads)
-                assert single is not None
-                found = single.setdefault(queries.domain, {}).setdefault(one.source.name, [])
-                found.append(per_person(ranking)[recipe.metric])
-    return parts, names
+@dataclass(frozen=True)
+class _Prepared:
+    stage: Stage
+    fitted: Sequence[Fitted]
+    features: Features
+
+
+def _prepared(stage: Stage, recipe: Recipe, without: Sequence[str]) -> _Prepared:
+    fitted = fit_sources(stage, recipe.sources, seed=recipe.ranker.seed, threads=recipe.ranker.threads)
+    return _Prepared(stage, fitted, Features(stage, fitted, per_source=recipe.ranker.per_source, without=without))
+
+
+def _examples(prepared: _Prepared, settings: RankerSettings) -> list[Examples]:
+    return [examples(prepared.features, queries, settings) for queries in prepared.stage.queries]
 
 
 def _halves(later: list[Examples], earlier: list[Examples]) -> tuple[list[Examples], list[Examples]]:
@@ -181,30 +198,23 @@ def _part(one: Examples, odd: int) -> Examples:
     return Examples(one.values[keep], one.label[keep], one.sizes[odd::2])
 
 
-def _gates(
-    stages: Sequence[Stage],
-    recipe: Recipe,
-    booster: Any,
-    without: Sequence[str],
-    single: Mapping[int, Mapping[str, list[Any]]],
-    *,
-    halves: bool,
-) -> dict[int, Gate]:
-    values: dict[int, list[Any]] = {}
-    for stage in stages:
-        fitted = fit_sources(stage, recipe.sources, seed=recipe.ranker.seed, threads=recipe.ranker.threads)
-        features = Features(stage, fitted, per_source=recipe.ranker.per_source, without=without)
-        for queries in stage.queries:
-            ranking = rank_candidates(booster, features, queries, threads=recipe.ranker.threads)
-            values.setdefault(queries.domain, []).append(per_person(ranking)[recipe.metric])
+def _gates(prepared: Sequence[_Prepared], recipe: Recipe, booster: Any) -> dict[int, Gate]:
+    """The ranker and every source alone on validation, domain by domain."""
+    threads = recipe.ranker.threads
+    found: dict[int, dict[str, list[Floats]]] = {}
+    for one in prepared:
+        for queries in one.stage.queries:
+            answers = {"": rank_candidates(booster, one.features, queries, threads=threads)}
+            for each in one.fitted:
+                answers[each.source.name] = rank_source(each.source, each.state, one.stage, queries, threads=threads)
+            for name, ranking in answers.items():
+                values = found.setdefault(queries.domain, {}).setdefault(name, [])
+                values.append(per_person(ranking)[recipe.metric])
     out = {}
-    for domain, parts in values.items():
-        sources = {name: float(np.concatenate(found).mean()) for name, found in single[domain].items()}
-        best = max(sorted(sources), key=lambda name: sources[name])
-        out[domain] = Gate(float(np.concatenate(parts).mean()), best, sources[best], booster.best_iteration)
+    for domain, models in found.items():
+        means = {name: float(np.concatenate(values).mean()) for name, values in models.items()}
+        ranker = means.pop("")
+        best = max(sorted(means), key=lambda name: means[name])
+        out[domain] = Gate(ranker, best, means[best], booster.best_iteration)
         log.info("domain %s: %s", domain, out[domain])
     return out
-
-
-NO_AGE = AGE
-"""Features that the variant without item age leaves out."""
