@@ -10,7 +10,19 @@ from typing import Annotated
 
 import typer
 
-from crossdomain.cli import contract, demo, evaluate, exchange, experiment, export, keys, lake, privacy, quality
+from crossdomain.cli import (
+    contract,
+    demo,
+    evaluate,
+    exchange,
+    experiment,
+    export,
+    keys,
+    lake,
+    privacy,
+    quality,
+    recommender,
+)
 from crossdomain.cli.output import Json, errors, show
 from crossdomain.errors import InputError
 from crossdomain.settings import Settings, parse_day
@@ -26,6 +38,8 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(lake.app, name="lake")
 app.add_typer(privacy.app, name="privacy")
 app.add_typer(quality.app, name="quality")
+evaluate.app.command("recommender")(recommender.evaluate)
+app.command()(recommender.tune)
 
 
 @app.command()

@@ -1,0 +1,125 @@
+"""Measures the recommender on real behaviour beside tuned baselines, protocol by protocol.
+
+Each case is one ``crossdomain evaluate recommender``: settings are searched for on validation, the test is reported
+once. The data lie outside the repository and stay there.
+
+Usage: python benchmarks/recommender.py [CASE ...] [--data DIR] [--trials N] [--work DIR]
+Without a case all of them run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import resource
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from recommender_data import write_set
+from stages import commit, machine
+
+from crossdomain.recommend.offline.evaluation import Request, evaluate, plan_of
+from crossdomain.recommend.offline.features import AGE
+from crossdomain.recommend.offline.protocols import Choices
+from crossdomain.recommend.offline.reading import read_events, read_items
+from crossdomain.recommend.offline.search import SearchSettings
+from crossdomain.recommend.offline.training import Recipe, search
+
+ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).parent / "results"
+SAMPLED = Choices(negatives=999, label_stages=4)
+COLD = Choices(label_stages=2)
+CASES: dict[str, tuple[str, Request]] = {
+    "beauty-electronics-temporal": ("beauty_electronics", Request("temporal", Choices(label_stages=4))),
+    "beauty-electronics-leave-one-out": ("beauty_electronics", Request("leave-one-out", SAMPLED)),
+    "beauty-electronics-last-moment": ("beauty_electronics", Request("leave-one-out", replace(SAMPLED, moment="last"))),
+    "beauty-electronics-without-age": ("beauty_electronics", Request("leave-one-out", SAMPLED, without=AGE)),
+    "beauty-electronics-strict": ("beauty_electronics", Request("leave-one-out", replace(SAMPLED, strict=8))),
+    "phone-sport": ("phone_sport", Request("given", COLD)),
+    "phone-sport-cold": ("phone_sport", Request("domain-cold", COLD)),
+    "mooc": ("mooc", Request("given", Choices(label_stages=0))),
+    "douban-leave-one-out": ("douban", Request("leave-one-out", COLD)),
+    "douban-cold": ("douban", Request("domain-cold", COLD)),
+}
+"""Name of a case: its data set and what is asked."""
+
+
+def main() -> None:
+    """Runs the cases and writes a result file for each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cases", nargs="*", help="all if none is named")
+    parser.add_argument("--data", type=Path, default=ROOT / "../shared/data")
+    parser.add_argument("--work", type=Path, default=Path("/tmp/crossdomain-recommender"))  # noqa: S108 - the user's choice
+    parser.add_argument("--trials", type=int, default=24)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING)
+    logging.getLogger("crossdomain").setLevel(logging.INFO)
+    for case in options.cases or CASES:
+        run(case, options)
+
+
+def run(case: str, options: argparse.Namespace) -> None:
+    """One case; the settings are searched for once for each data set and protocol."""
+    name, request = CASES[case]
+    files = write_set(name, options.data, options.work)
+    events = read_events(files["events"])
+    items = read_items(files["items"]) if "items" in files else None
+    test = read_events(files["test"]) if "test" in files and request.protocol == "given" else None
+    request = replace(request, search=SearchSettings(trials=options.trials, threads=options.threads))
+    began = time.monotonic()
+    document = evaluate(
+        events, items, test, replace(request, recipe=tuned(events, items, test, name, request, options))
+    )
+    seconds = time.monotonic() - began
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    report = {
+        "case": case,
+        "machine": machine(),
+        "commit": commit(),
+        "seconds_in_all": round(seconds, 1),
+        "peak_gib": round(memory, 2),
+        **document,
+    }
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"recommender-{case}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
+    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print(f"{case}: {seconds:.0f} s, {memory:.1f} GiB, written to {path.relative_to(ROOT)}\n{table(document)}")
+
+
+def tuned(events: Any, items: Any, test: Any, name: str, request: Request, options: argparse.Namespace) -> Recipe:
+    """What ``crossdomain tune`` finds; variants of one protocol on one data set share it."""
+    path = options.work / f"settings-{name}-{request.protocol}-{options.trials}.json"
+    if not path.exists():
+        plain = replace(request, choices=replace(request.choices, strict=0, moment="event"))
+        recipe = search(plan_of(events, items, test, plain), request.search)
+        path.write_text(json.dumps(recipe.as_document(), indent=2), encoding="utf-8")
+    recipe = Recipe.from_document(json.loads(path.read_text(encoding="utf-8")), where=str(path))
+    return replace(recipe, ranker=replace(recipe.ranker, threads=options.threads))
+
+
+def table(document: dict[str, Any]) -> str:
+    """The accuracy of every model as Markdown."""
+    lines = ["| model | domain | people | HR@10 | NDCG@10 | 95 % | R@10 | R@20 |", "|---|---|---|---|---|---|---|---|"]
+    for model, domains in document["models"].items():
+        for domain, found in domains.items():
+            ndcg = found["ndcg@10"]
+            values = [f"{found[metric]['value']:.4f}" for metric in ("hr@10", "ndcg@10", "recall@10", "recall@20")]
+            cells = [
+                model,
+                domain,
+                str(ndcg["n"]),
+                *values[:2],
+                f"{ndcg['low']:.4f} to {ndcg['high']:.4f}",
+                *values[2:],
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

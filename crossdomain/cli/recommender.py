@@ -1,0 +1,168 @@
+"""Recommenders on any log of interactions: search their settings, and measure them beside simpler methods."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from crossdomain.cli.output import Json, show
+from crossdomain.errors import InputError
+from crossdomain.settings import Settings
+
+_FILE = "CSV, Parquet or JSON lines"
+Events = Annotated[
+    Path, typer.Option("--events", help=f"{_FILE}: user_id, domain, item_id, maybe ts, event_type, value.")
+]
+Items = Annotated[
+    Path | None, typer.Option("--items", help=f"{_FILE}: item_id, domain, maybe type, title. Else the items met.")
+]
+Test = Annotated[Path | None, typer.Option("--test", help="A fixed test set in the columns of the events.")]
+Protocol = Annotated[str, typer.Option(help="temporal, leave-one-out, domain-cold or given.")]
+Negatives = Annotated[
+    int, typer.Option(min=0, help="Rank the true item among so many sampled ones; 0: among all items.")
+]
+TestDays = Annotated[int, typer.Option(min=1, help="temporal: days of the test, the last of the log.")]
+GapDays = Annotated[int, typer.Option(min=0, help="temporal: days between training and test.")]
+ColdShare = Annotated[float, typer.Option(help="domain-cold: share of people whose target domain is hidden.")]
+Moment = Annotated[
+    str, typer.Option(help="Time that is known when asked: event, that of the true event; last, the last known one.")
+]
+Strict = Annotated[
+    int, typer.Option(min=0, help="leave-one-out: groups of moments, each learned for from what was before; 0: off.")
+]
+Trials = Annotated[int, typer.Option(min=1, help="Settings that are tried for each source.")]
+Budget = Annotated[
+    float, typer.Option(min=0, help="Seconds for the search; 0: all trials, the same result on any machine.")
+]
+
+
+def evaluate(
+    events: Events,
+    protocol: Protocol = "temporal",
+    items: Items = None,
+    test: Test = None,
+    negatives: Negatives = 0,
+    test_days: TestDays = 90,
+    gap_days: GapDays = 0,
+    cold_share: ColdShare = 0.2,
+    moment: Moment = "event",
+    strict: Strict = 0,
+    settings: Annotated[Path | None, typer.Option(help="What `crossdomain tune` wrote; else search now.")] = None,
+    trials: Trials = 24,
+    budget: Budget = 0,
+    without: Annotated[list[str] | None, typer.Option(help="Features that the ranker must not use.")] = None,
+    json: Json = False,
+) -> None:
+    """Measure the recommender on any log beside popularity, item-KNN, ALS and EASE, all tuned alike."""
+    from crossdomain.recommend.offline.evaluation import Request
+    from crossdomain.recommend.offline.evaluation import evaluate as run
+    from crossdomain.recommend.offline.training import Recipe
+
+    given = Recipe.from_document(_read(settings), where=str(settings)) if settings else None
+    choices = _choices(negatives, test_days, gap_days, cold_share, moment, strict)
+    request = Request(protocol, choices, _search(trials, budget), given, tuple(without or ()))
+    log, catalogue, held_out = _tables(events, items, test)
+    document = {"events": str(events), **run(log, catalogue, held_out, request)}
+    show(
+        document,
+        json=json,
+        title=f"{protocol} on {events.name}",
+        facts=_facts(document),
+        columns=("model", "domain", "people", "HR@10", "NDCG@10", "95 %", "recall@20", "MRR@10"),
+        rows=_table(document),
+    )
+
+
+def tune(
+    events: Events,
+    out: Annotated[Path, typer.Option("--out", help="Settings file to write (JSON).")],
+    protocol: Protocol = "temporal",
+    items: Items = None,
+    test: Test = None,
+    negatives: Negatives = 0,
+    test_days: TestDays = 90,
+    gap_days: GapDays = 0,
+    cold_share: ColdShare = 0.2,
+    moment: Moment = "event",
+    strict: Strict = 0,
+    trials: Trials = 24,
+    budget: Budget = 0,
+    json: Json = False,
+) -> None:
+    """Search the settings of every source on validation data and write them for `evaluate recommender`."""
+    from crossdomain.recommend.offline.evaluation import Request, plan_of
+    from crossdomain.recommend.offline.training import search
+
+    choices = _choices(negatives, test_days, gap_days, cold_share, moment, strict)
+    request = Request(protocol, choices, _search(trials, budget))
+    log, catalogue, held_out = _tables(events, items, test)
+    recipe = search(plan_of(log, catalogue, held_out, request), request.search)
+    document = recipe.as_document()
+    out.write_text(json_module.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    rows = [[name, value, document["sources"][name]] for name, value in document["validation"].items()]
+    show(
+        document,
+        json=json,
+        title=f"settings for {events.name} in {out}",
+        columns=("source", f"{recipe.metric} on validation", "settings"),
+        rows=rows,
+    )
+
+
+def _choices(negatives: int, test_days: int, gap_days: int, cold_share: float, moment: str, strict: int) -> Any:
+    from crossdomain.recommend.offline.protocols import Choices
+
+    return Choices(
+        negatives=negatives, test_days=test_days, gap_days=gap_days, cold_share=cold_share, moment=moment,
+        strict=strict, seed=Settings.from_env().seed,
+    )  # fmt: skip
+
+
+def _search(trials: int, budget: float) -> Any:
+    from crossdomain.recommend.offline.search import SearchSettings
+
+    settings = Settings.from_env()
+    return SearchSettings(trials=trials, seconds=budget, seed=settings.seed, threads=settings.threads)
+
+
+def _tables(events: Path, items: Path | None, test: Path | None) -> Any:
+    from crossdomain.recommend.offline.reading import read_events, read_items
+
+    return (
+        read_events(events),
+        read_items(items) if items else None,
+        read_events(test) if test else None,
+    )
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json_module.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is missing: write it with crossdomain tune --out {path}") from error
+    except json_module.JSONDecodeError as error:
+        raise InputError(f"{path}:{error.lineno}:{error.colno}: no JSON: {error.msg}") from error
+
+
+def _facts(document: Any) -> dict[str, Any]:
+    gates = {
+        f"answers for {domain}": "the ranker" if gate["ships"] else f"{gate['best_source']} alone, which is better"
+        for domain, gate in document["gates"].items()
+    }
+    leaks = {f"look at {leak['kind']}": f"{leak['count']}: {', '.join(leak['examples'])}" for leak in document["leaks"]}
+    return {**gates, **leaks, "seconds": document["seconds"]}
+
+
+def _table(document: Any) -> list[list[object]]:
+    rows: list[list[object]] = []
+    for model, domains in document["models"].items():
+        for domain, metrics in domains.items():
+            ndcg = metrics["ndcg@10"]
+            rows.append([
+                model, domain, ndcg["n"], metrics["hr@10"]["value"], ndcg["value"],
+                f"{ndcg['low']} to {ndcg['high']}", metrics["recall@20"]["value"], metrics["mrr@10"]["value"],
+            ])  # fmt: skip
+    return rows

@@ -1,0 +1,172 @@
+"""The whole of an evaluation: a log and a protocol in, a document of every model's metrics out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from crossdomain.errors import InputError
+from crossdomain.recommend.interactions import Bools, Floats
+from crossdomain.recommend.offline.features import fit_sources
+from crossdomain.recommend.offline.leaks import find_leaks
+from crossdomain.recommend.offline.log import Log, make_logs
+from crossdomain.recommend.offline.metrics import Bootstrap, Interval, of_lists, per_person
+from crossdomain.recommend.offline.protocols import Choices, Plan, Stage, make_plan
+from crossdomain.recommend.offline.ranking import Ranking, rank_source
+from crossdomain.recommend.offline.search import SearchSettings
+from crossdomain.recommend.offline.training import BASELINES, Recipe, Recommender, learn, search
+
+PRODUCT = "crossdomain"
+SEGMENTS = ("warm", "cold")
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to evaluate and how.
+
+    Attributes:
+        protocol: See ``protocols.PROTOCOLS``.
+        choices: How the log is divided.
+        search: How settings are searched for where none are given.
+        recipe: Settings found before; None to search now.
+        without: Features that the ranker must not use.
+        samples: Resamples of people for the intervals.
+    """
+
+    protocol: str
+    choices: Choices = field(default_factory=Choices)
+    search: SearchSettings = field(default_factory=SearchSettings)
+    recipe: Recipe | None = None
+    without: tuple[str, ...] = ()
+    samples: int = 1000
+
+
+def plan_of(events: pa.Table, items: pa.Table | None, test: pa.Table | None, request: Request) -> Plan:
+    """The stages of a request, from tables as ``reading`` gives them."""
+    logs = make_logs([table for table in (events, test) if table is not None], items)
+    if test is not None and request.protocol not in ("given", "domain-cold"):
+        raise InputError(f"--test goes with the protocols given and domain-cold, not with {request.protocol}")
+    return make_plan(request.protocol, logs[0], request.choices, logs[1] if test is not None else None)
+
+
+def evaluate(events: pa.Table, items: pa.Table | None, test: pa.Table | None, request: Request) -> dict[str, Any]:
+    """Trains, tests once, and reports.
+
+    Returns:
+        ``protocol``; ``models``: model, domain, metric, then ``value, low, high, n``; ``segments``: the same for
+        ``warm`` (known in the target domain) and ``cold`` people; ``differences``: the product minus each baseline,
+        paired by person; ``lists``: whole-list metrics of model and domain; ``gates``, ``leaks``, ``settings``,
+        ``people`` and ``seconds``.
+    """
+    clock = _Clock()
+    plan = plan_of(events, items, test, request)
+    leaks = find_leaks(plan.test, items, cut_in_time=request.protocol == "temporal")
+    if broken := [leak for leak in leaks if leak.error]:
+        raise InputError(f"the test leaks into the training: {broken[0].kind}, {broken[0].count}: {broken[0].examples}")
+    clock.lap("plan")
+    recipe = request.recipe or search(plan, request.search)
+    clock.lap("search")
+    model = learn(plan, recipe, without=request.without)
+    clock.lap("train")
+    rankings = _answers(plan.test, model)
+    clock.lap("test")
+    document = _report(plan, rankings, request)
+    clock.lap("metrics")
+    names = plan.test[0].train.names
+    return {
+        "protocol": request.protocol,
+        "people": {names.domains[domain]: _people(plan.test, domain) for domain in range(len(names.domains))},
+        **document,
+        "gates": {names.domains[domain]: {**asdict(gate), "ships": gate.ships} for domain, gate in model.gates.items()},
+        "leaks": [asdict(leak) for leak in leaks],
+        "settings": recipe.as_document(),
+        "choices": asdict(request.choices),
+        "seconds": clock.laps,
+    }
+
+
+def _answers(stages: Sequence[Stage], model: Recommender) -> list[tuple[Stage, dict[str, list[Ranking]]]]:
+    out = []
+    threads = model.recipe.ranker.threads
+    for stage in stages:
+        fitted = fit_sources(stage, model.recipe.sources, seed=model.recipe.ranker.seed, threads=threads)
+        answers = {PRODUCT: model.rank(stage, fitted)}
+        for one in fitted:
+            if one.source.name in BASELINES:
+                answers[one.source.name] = [
+                    rank_source(one.source, one.state, stage, queries, threads=threads) for queries in stage.queries
+                ]
+        out.append((stage, answers))
+    return out
+
+
+def _report(plan: Plan, answered: list[tuple[Stage, dict[str, list[Ranking]]]], request: Request) -> dict[str, Any]:
+    names = plan.test[0].train.names
+    models: dict[str, Any] = {}
+    segments: dict[str, Any] = {segment: {} for segment in SEGMENTS}
+    differences: dict[str, Any] = {}
+    lists: dict[str, Any] = {}
+    for stage, answers in answered:
+        for at, queries in enumerate(stage.queries):
+            domain = names.domains[queries.domain]
+            values = {model: per_person(rankings[at]) for model, rankings in answers.items()}
+            draws = Bootstrap(len(queries), samples=request.samples, seed=request.choices.seed)
+            _fill(models, values, domain, draws)
+            for baseline in values:
+                if baseline != PRODUCT:
+                    ours = {metric: each - values[baseline][metric] for metric, each in values[PRODUCT].items()}
+                    differences.setdefault(baseline, {})[domain] = _rows(draws.intervals(ours))
+            warm = np.diff(stage.history.matrix[queries.user][:, names.span(queries.domain)].indptr) > 0
+            for segment, chosen in zip(SEGMENTS, (warm, ~warm), strict=True):
+                _segment(segments[segment], values, domain, chosen, request)
+            for model, rankings in answers.items():
+                lists.setdefault(model, {})[domain] = of_lists(rankings[at], stage.train)
+    return {"models": models, "segments": segments, "differences": differences, "lists": lists}
+
+
+def _segment(
+    into: dict[str, Any], values: Mapping[str, Mapping[str, Floats]], domain: str, chosen: Bools, request: Request
+) -> None:
+    if chosen.any():
+        draws = Bootstrap(int(chosen.sum()), samples=request.samples, seed=request.choices.seed)
+        part = {model: {name: each[chosen] for name, each in metrics.items()} for model, metrics in values.items()}
+        _fill(into, part, domain, draws)
+
+
+def _fill(into: dict[str, Any], values: Mapping[str, Mapping[str, Floats]], domain: str, draws: Bootstrap) -> None:
+    for model, metrics in values.items():
+        into.setdefault(model, {})[domain] = _rows(draws.intervals(metrics))
+
+
+def _rows(intervals: Mapping[str, Interval]) -> dict[str, dict[str, float]]:
+    return {name: asdict(one) for name, one in intervals.items()}
+
+
+def _people(stages: Sequence[Stage], domain: int) -> int:
+    return sum(len(queries) for stage in stages for queries in stage.queries if queries.domain == domain)
+
+
+class _Clock:
+    """Seconds of each step."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now, self._last = now, now()
+        self.laps: dict[str, float] = {}
+
+    def lap(self, name: str) -> None:
+        now = self._now()
+        self.laps[name] = round(now - self._last, 2)
+        log.info("%s: %.1f s", name, now - self._last)
+        self._last = now
+
+
+def log_of(events: pa.Table, items: pa.Table | None = None) -> Log:
+    """A log from one table."""
+    return make_logs([events], items)[0]

@@ -1,0 +1,156 @@
+"""A log of interactions as arrays: who met what, in which order, and if known when."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import scipy.sparse as sp
+
+from crossdomain.errors import InputError
+from crossdomain.recommend.interactions import Bools, Floats, Ints
+
+Codes = npt.NDArray[np.int32]
+_SEPARATOR = "\x1f"
+
+
+@dataclass(frozen=True)
+class Names:
+    """What the codes of people and items stand for.
+
+    Attributes:
+        users: User ids in byte order; one id in two domains is one person.
+        domains: Names of the domains in byte order.
+        item_ids: Item ids, by domain, then id in byte order: an item's position is the tie-break of rankings.
+        item_domain: Index into ``domains`` of each item, ascending.
+        item_group: Group of each item (its type) as an index, -1 where the items are not described.
+    """
+
+    users: pa.Array
+    domains: tuple[str, ...]
+    item_ids: pa.Array
+    item_domain: Codes
+    item_group: Codes
+
+    def span(self, domain: int) -> slice:
+        """Where the items of a domain lie."""
+        return slice(*(int(x) for x in np.searchsorted(self.item_domain, [domain, domain + 1])))
+
+
+@dataclass(frozen=True)
+class Log:
+    """Interactions, by person, then time, then the order in which they were given.
+
+    Attributes:
+        names: People and items.
+        user: Person of each interaction.
+        item: Item of each interaction.
+        ts: Time in seconds; zeros where the log has none.
+        weight: Evidence of one interaction, greater than 0.
+        timed: Whether ``ts`` is known.
+    """
+
+    names: Names
+    user: Codes
+    item: Codes
+    ts: Ints
+    weight: npt.NDArray[np.float32]
+    timed: bool
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    @cached_property
+    def indptr(self) -> Ints:
+        """Where each person's interactions begin; one longer than the people."""
+        return np.searchsorted(self.user, np.arange(len(self.names.users) + 1)).astype(np.int64)
+
+    @cached_property
+    def from_end(self) -> Ints:
+        """Place of each interaction counted from its person's last one, which has 0."""
+        return self.indptr[self.user + 1] - 1 - np.arange(len(self))
+
+    @cached_property
+    def domain(self) -> Codes:
+        """Domain of each interaction."""
+        return self.names.item_domain[self.item]
+
+    @cached_property
+    def matrix(self) -> sp.csr_matrix:
+        """People × items, 1 where somebody met an item; float32, sorted indices."""
+        shape = (len(self.names.users), len(self.names.item_ids))
+        met = sp.csr_matrix((np.ones(len(self), dtype=np.float32), (self.user, self.item)), shape=shape)
+        met.sum_duplicates()
+        met.data[:] = 1
+        return met
+
+    @cached_property
+    def counts(self) -> Floats:
+        """People who met each item."""
+        return np.bincount(self.matrix.indices, minlength=len(self.names.item_ids)).astype(np.float64)
+
+    def where(self, keep: Bools) -> Log:
+        """The interactions that are kept, with the same people and items."""
+        return replace(self, user=self.user[keep], item=self.item[keep], ts=self.ts[keep], weight=self.weight[keep])
+
+
+def make_logs(tables: Sequence[pa.Table], items: pa.Table | None = None) -> tuple[Log, ...]:
+    """Logs that share their people and items.
+
+    Args:
+        tables: ``user_id, domain, item_id`` (strings), ``ts`` (int64 seconds, all null where unknown), ``weight``.
+        items: ``item_id, domain`` and maybe ``group`` of a catalogue; items without interactions are ranked too.
+
+    Raises:
+        InputError: The first table is empty.
+    """
+    if not tables or not len(tables[0]):
+        raise InputError("the events hold no interaction: give rows of user_id, domain, item_id")
+    names = _names(tables, items)
+    return tuple(_log(table, names) for table in tables)
+
+
+def _names(tables: Sequence[pa.Table], items: pa.Table | None) -> Names:
+    parts = [table.select(["domain", "item_id"]) for table in (*tables, *([items] if items is not None else []))]
+    pairs = pa.concat_tables(parts).group_by(["domain", "item_id"]).aggregate([])
+    pairs = pairs.sort_by([("domain", "ascending"), ("item_id", "ascending")]).combine_chunks()
+    users = pc.unique(pa.concat_tables([table.select(["user_id"]) for table in tables])["user_id"])
+    domains = tuple(sorted(pc.unique(pairs["domain"]).to_pylist()))
+    domain = _codes(pairs["domain"], pa.array(domains, pa.string()))
+    group = np.full(len(pairs), -1, dtype=np.int32)
+    if items is not None and "group" in items.column_names:
+        keys = _keys(pairs["domain"], pairs["item_id"])
+        found = pc.index_in(keys, _keys(items["domain"], items["item_id"]))
+        labels = items["group"].combine_chunks().take(found)
+        known = pc.unique(labels.drop_null()).sort()
+        group = _codes(labels, known)
+    return Names(users.sort(), domains, pairs["item_id"].combine_chunks(), domain, group)
+
+
+def _log(table: pa.Table, names: Names) -> Log:
+    keys = _keys(pa.array(names.domains, pa.string()).take(pa.array(names.item_domain)), names.item_ids)
+    item = _codes(_keys(table["domain"], table["item_id"]), keys)
+    user = _codes(table["user_id"], names.users)
+    timed = table["ts"].null_count < len(table) if len(table) else False
+    if timed and table["ts"].null_count:
+        row = int(np.flatnonzero(table["ts"].is_null().to_numpy(zero_copy_only=False))[0])
+        raise InputError(f"row {row + 1} of the events has no ts: give a time to every row or to none")
+    ts = table["ts"].to_numpy().astype(np.int64) if timed else np.zeros(len(table), dtype=np.int64)
+    order = np.lexsort((np.arange(len(table)), ts, user))
+    weight = table["weight"].to_numpy().astype(np.float32)
+    return Log(names, user[order], item[order], ts[order], weight[order], timed)
+
+
+def _keys(domain: pa.ChunkedArray | pa.Array, item_id: pa.ChunkedArray | pa.Array) -> pa.Array:
+    joined = pc.binary_join_element_wise(domain, item_id, _SEPARATOR)
+    return joined.combine_chunks() if isinstance(joined, pa.ChunkedArray) else joined
+
+
+def _codes(values: pa.ChunkedArray | pa.Array, known: pa.Array) -> Codes:
+    found = pc.fill_null(pc.index_in(values, known), -1)
+    return np.asarray(found.to_numpy(), dtype=np.int32)

@@ -1,0 +1,184 @@
+"""Metrics of rankings, one value a person, and what lists are like as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+from crossdomain.recommend.interactions import Floats, Ints
+from crossdomain.recommend.offline.log import Codes, Log
+from crossdomain.recommend.offline.ranking import Ranking
+
+CUTOFFS = (5, 10, 20, 50)
+ACCURACY = ("hr", "recall", "precision", "ndcg", "mrr")
+DIGITS = 6
+_DIVERSE_LISTS = 2000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its bootstrap interval.
+
+    Attributes:
+        value: Mean over people.
+        low: 2.5 % point of the means of resampled people.
+        high: 97.5 % point.
+        n: People.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+def per_person(ranking: Ranking, cutoffs: Sequence[int] = CUTOFFS) -> dict[str, Floats]:
+    """Accuracy of each query.
+
+    ``hr`` any true item within k; ``recall`` share of the true items; ``precision`` their number by k; ``ndcg``
+    binary gains ``1 / log2(1 + rank)`` by those of an ideal list; ``mrr`` one by the best rank, 0 beyond k. A rank is
+    the expected rank: items that tie share the middle of their places.
+    """
+    indptr, rank = ranking.queries.truth.indptr, ranking.rank
+    size = np.diff(indptr)
+    ideal = np.concatenate(([0.0], np.cumsum(1 / np.log2(2 + np.arange(max(cutoffs))))))
+    best = np.minimum.reduceat(rank, indptr[:-1]) if len(size) else np.zeros(0)
+    gain = 1 / np.log2(1 + rank)
+    out: dict[str, Floats] = {}
+    for k in cutoffs:
+        within = rank <= k
+        found = _sums(within.astype(np.float64), indptr)
+        out[f"hr@{k}"] = (found > 0).astype(np.float64)
+        out[f"recall@{k}"] = found / size
+        out[f"precision@{k}"] = found / k
+        out[f"ndcg@{k}"] = _sums(np.where(within, gain, 0), indptr) / ideal[np.minimum(size, k)]
+        out[f"mrr@{k}"] = np.where(best <= k, 1 / best, 0)
+    return out
+
+
+def of_lists(ranking: Ranking, train: Log, cutoffs: Sequence[int] = CUTOFFS) -> dict[str, float]:
+    """What the lists are like as a whole.
+
+    ``coverage`` share of the domain's items that anybody is shown; ``novelty`` mean of ``-log2`` of the share of people
+    who know a shown item (at least one counts); ``diversity`` one minus the mean cosine of the people who met two
+    items of a list; ``gini`` of exposure over the domain's items, 0 even; ``calibration`` the mean divergence of a
+    list's item groups from those of the person's history (Steck, Calibrated Recommendations, 2018; 0 is calibrated).
+    Groups are the items' types; without these three bands of popularity that hold a third of the interactions each.
+    """
+    span = train.names.span(ranking.queries.domain)
+    counts = train.counts
+    people = max(1, int((np.diff(train.indptr) > 0).sum()))
+    group = _groups(train, span)
+    history = _shares(train.matrix[ranking.queries.user][:, span], group)
+    out = {}
+    for k in cutoffs:
+        lists = ranking.lists[:, :k]
+        shown = lists[lists >= 0]
+        exposure = np.bincount(shown - span.start, minlength=span.stop - span.start)
+        out[f"coverage@{k}"] = float((exposure > 0).mean())
+        known = np.maximum(counts[shown], 1) / people
+        out[f"novelty@{k}"] = float(-np.log2(known).mean()) if len(shown) else 0.0
+        out[f"gini@{k}"] = gini(exposure)
+        out[f"calibration@{k}"] = _divergence(history, _list_shares(lists, span, group))
+        out[f"diversity@{k}"] = _diversity(lists, train)
+    return {name: round(value, DIGITS) for name, value in out.items()}
+
+
+def gini(exposure: Ints) -> float:
+    """Gini coefficient: 0 all alike, towards 1 all on one."""
+    ordered = np.sort(exposure.astype(np.float64))
+    total = ordered.sum()
+    if not total:
+        return 0.0
+    places = np.arange(1, len(ordered) + 1)
+    return float((2 * places - len(ordered) - 1) @ ordered / (len(ordered) * total))
+
+
+class Bootstrap:
+    """Resampled people, the same for every model, so that differences are paired."""
+
+    def __init__(self, people: int, *, samples: int = 1000, seed: int = 7) -> None:
+        rng = np.random.default_rng([seed, people])
+        draws = (rng.integers(0, people, people, dtype=np.int32) for _ in range(samples))
+        self._counts = [np.bincount(draw, minlength=people).astype(np.uint8) for draw in draws] if people else []
+        self._people = people
+
+    def intervals(self, values: Mapping[str, Floats]) -> dict[str, Interval]:
+        """Means with 95 % intervals, rounded to ``DIGITS``."""
+        if not self._people:
+            return {}
+        names = list(values)
+        table = np.stack([values[name] for name in names], axis=1)
+        means = np.stack([count.astype(np.float64) @ table for count in self._counts]) / self._people
+        low, high = np.quantile(means, [0.025, 0.975], axis=0)
+        value = table.mean(axis=0)
+        return {
+            name: Interval(
+                round(float(value[at]), DIGITS),
+                round(float(low[at]), DIGITS),
+                round(float(high[at]), DIGITS),
+                self._people,
+            )
+            for at, name in enumerate(names)
+        }
+
+
+def _sums(values: Floats, indptr: Ints) -> Floats:
+    return np.add.reduceat(values, indptr[:-1]) if len(indptr) > 1 else np.zeros(0)
+
+
+def _groups(train: Log, span: slice) -> Ints:
+    given = train.names.item_group[span]
+    if (given >= 0).any():
+        return given.astype(np.int64) + 1
+    counts = train.counts[span]
+    order = np.lexsort((np.arange(len(counts)), -counts))
+    before = np.cumsum(counts[order]) - counts[order]
+    band = np.zeros(len(counts), dtype=np.int64)
+    band[order] = np.minimum(3 * before // max(counts.sum(), 1), 2).astype(np.int64)
+    return band
+
+
+def _shares(met: sp.csr_matrix, group: Ints) -> Floats:
+    one = sp.csr_matrix((np.ones(len(group)), (np.arange(len(group)), group)))
+    return _unit_rows((met @ one).toarray())
+
+
+def _list_shares(lists: Codes, span: slice, group: Ints) -> Floats:
+    out = np.zeros((len(lists), int(group.max()) + 1))
+    rows, places = np.nonzero(lists >= 0)
+    np.add.at(out, (rows, group[lists[rows, places] - span.start]), 1)
+    return _unit_rows(out)
+
+
+def _divergence(history: Floats, shown: Floats) -> float:
+    """Mean Kullback-Leibler divergence of people with a history and a list, the list smoothed by a hundredth."""
+    both = (history.sum(axis=1) > 0) & (shown.sum(axis=1) > 0)
+    if not both.any():
+        return 0.0
+    p, q = history[both], 0.99 * shown[both] + 0.01 * history[both]
+    terms = np.where(p > 0, p * np.log2(np.where(p > 0, p, 1) / np.where(q > 0, q, 1)), 0)
+    return float(terms.sum(axis=1).mean())
+
+
+def _diversity(lists: Codes, train: Log) -> float:
+    """Over the first lists of at least two items."""
+    matrix = train.matrix.tocsc()
+    norm = np.sqrt(np.maximum(np.diff(matrix.indptr), 1))
+    found = []
+    for row in lists[:_DIVERSE_LISTS]:
+        items = row[row >= 0]
+        if len(items) > 1:
+            unit = matrix[:, items] @ sp.diags_array(1 / norm[items])
+            total = np.asarray(unit.sum(axis=1)).ravel()
+            own = float(unit.multiply(unit).sum())
+            found.append(1 - (float(total @ total) - own) / (len(items) * (len(items) - 1)))
+    return float(np.mean(found)) if found else 0.0
+
+
+def _unit_rows(values: Floats) -> Floats:
+    unit: Floats = values / np.maximum(values.sum(axis=1, keepdims=True), 1e-12)
+    return unit

@@ -1,0 +1,366 @@
+"""Protocols: what a model may learn from, whom it is asked about, and what is true.
+
+Every protocol is nested: the test is cut off first, then the validation is cut off what is left in the same way,
+and so on for further labels. So whatever is chosen on validation has not seen the test, not even which item it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import numpy as np
+import scipy.sparse as sp
+
+from crossdomain.errors import InputError
+from crossdomain.recommend.interactions import Bools, Ints
+from crossdomain.recommend.offline.kernels import draw_unseen
+from crossdomain.recommend.offline.log import Codes, Log
+
+PROTOCOLS = ("temporal", "leave-one-out", "domain-cold", "given")
+DAY = 86_400
+
+
+@dataclass(frozen=True)
+class Queries:
+    """People who are asked about in one domain, at a moment, with what is true.
+
+    Attributes:
+        domain: Target domain.
+        user: Person of each query.
+        moment: Time of each query in seconds; 0 where the log has no times.
+        truth: Queries × items; stored cells are what the person met next, new to this person.
+        candidates: Queries × number of items that are ranked, ascending, the true ones among them; None: all items.
+    """
+
+    domain: int
+    user: Codes
+    moment: Ints
+    truth: sp.csr_matrix
+    candidates: Codes | None = None
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def take(self, chosen: Ints) -> Queries:
+        """Some of the queries."""
+        candidates = None if self.candidates is None else self.candidates[chosen]
+        return Queries(self.domain, self.user[chosen], self.moment[chosen], self.truth[chosen], candidates)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training and the queries that it is judged by.
+
+    Attributes:
+        train: What models learn from.
+        history: What is known about the people who are asked about; they are folded in from it.
+        catalogue: Items that can be ranked.
+        queries: One entry for each target domain that has queries.
+        timeline: Where features that look at time read what happened before a query's moment; None: ``train``.
+    """
+
+    train: Log
+    history: Log
+    catalogue: Bools
+    queries: tuple[Queries, ...]
+    timeline: Log | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All stages of an evaluation, the test first.
+
+    Attributes:
+        protocol: Name of the protocol.
+        test: Reported once.
+        validation: Settings are chosen on it.
+        labels: Earlier stages that add labels for the ranker.
+    """
+
+    protocol: str
+    test: tuple[Stage, ...]
+    validation: tuple[Stage, ...]
+    labels: tuple[tuple[Stage, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How a log is divided.
+
+    Attributes:
+        negatives: Sampled items that the person never met, beside the true one; 0 ranks all items.
+        test_days: Length of the temporal test.
+        gap_days: Days between the training and the temporal test.
+        cold_share: Share of people whose target domain is hidden.
+        label_stages: Earlier stages for the ranker's labels.
+        max_people: Most people of a domain that validation and labels ask about.
+        strict: leave-one-out only: into so many groups of equal size the queries are divided by their moment; each
+            group's models learn from what happened before its first moment. 0: they learn from all training
+            interactions, also those that others made later, as is usual with this protocol.
+        moment: ``event``: a query is made when the true event happens; ``last``: at the person's last known event.
+        seed: Seed of the negatives and of the hidden people.
+    """
+
+    negatives: int = 0
+    test_days: int = 90
+    gap_days: int = 0
+    cold_share: float = 0.2
+    label_stages: int = 2
+    max_people: int = 20_000
+    strict: int = 0
+    moment: str = "event"
+    seed: int = 7
+
+
+def make_plan(protocol: str, log: Log, choices: Choices, test: Log | None = None) -> Plan:
+    """The stages of a protocol.
+
+    Args:
+        protocol: One of ``PROTOCOLS``.
+        log: All interactions that are not in ``test``.
+        choices: How it is divided.
+        test: A fixed test set; ``given`` needs it, ``domain-cold`` may use it as truth.
+
+    Raises:
+        InputError: The protocol is unknown, lacks what it needs, or leaves nobody to ask about.
+    """
+    if protocol == "temporal":
+        plan = _temporal(log, choices)
+    elif protocol == "leave-one-out":
+        plan = _leave_one_out(log, choices)
+    elif protocol == "domain-cold":
+        plan = _domain_cold(log, choices, test)
+    elif protocol == "given":
+        plan = _given(log, choices, test)
+    else:
+        raise InputError(f"--protocol {protocol}: give one of {', '.join(PROTOCOLS)}")
+    for name, stages in (("test", plan.test), ("validation", plan.validation)):
+        if not any(stage.queries for stage in stages):
+            raise InputError(f"the protocol {protocol} leaves nobody for the {name}: give more interactions")
+    return plan
+
+
+def _temporal(log: Log, choices: Choices) -> Plan:
+    if not log.timed:
+        raise InputError("the protocol temporal needs ts in the events: give times, or use leave-one-out")
+    end = int(log.ts.max()) + 1
+    length = choices.test_days * DAY
+    stages = []
+    for back in range(2 + choices.label_stages):
+        until = end - back * length
+        known = log.where(log.ts < until)
+        stage = _cut(log, until - length, until, choices, whole=back == 0)
+        if not len(known) or not stage.queries:
+            break
+        stages.append((stage,))
+    if len(stages) < 2:
+        raise InputError(
+            f"the log spans too few days for a test and a validation of {choices.test_days} days: give --test-days"
+        )
+    return Plan("temporal", stages[0], stages[1], tuple(stages[2:]))
+
+
+def _cut(log: Log, start: int, until: int, choices: Choices, *, whole: bool) -> Stage:
+    before = log.where(log.ts < start)
+    train = log.where(log.ts < start - choices.gap_days * DAY)
+    after = log.where((log.ts >= start) & (log.ts < until))
+    truth = _new(after, before)
+    known = np.diff(train.indptr) > 0
+    queries = []
+    for domain in range(len(log.names.domains)):
+        here = _in_domain(truth, log.names.span(domain))
+        user = np.flatnonzero((np.diff(here.indptr) > 0) & known)
+        user = user if whole else _some(user, choices.max_people, choices.seed)
+        if len(user):
+            moment = np.full(len(user), start, dtype=np.int64)
+            queries.append(Queries(domain, user.astype(np.int32), moment, here[user]))
+    return Stage(train, train, train.counts > 0, tuple(queries))
+
+
+def _by_moment(stage: Stage, groups: int) -> tuple[Stage, ...]:
+    """The stage in groups of moments; each learns from what happened before its first moment."""
+    if not stage.train.timed:
+        raise InputError("strict leave-one-out needs ts in the events")
+    moments = np.concatenate([queries.moment for queries in stage.queries])
+    edges = np.unique(np.quantile(moments, np.linspace(0, 1, groups + 1)[:-1], method="lower"))
+    out = []
+    for start, end in zip(edges, [*edges[1:], np.iinfo(np.int64).max], strict=True):
+        known = stage.train.where(stage.train.ts < start)
+        chosen = [np.flatnonzero((q.moment >= start) & (q.moment < end)) for q in stage.queries]
+        parts = tuple(q.take(rows) for q, rows in zip(stage.queries, chosen, strict=True) if len(rows))
+        if len(known):
+            out.append(Stage(known, stage.history, stage.catalogue, parts, timeline=stage.train))
+    return tuple(out)
+
+
+def _leave_one_out(log: Log, choices: Choices) -> Plan:
+    stages = []
+    rest = log
+    for back in range(2 + choices.label_stages):
+        catalogue = np.ones(len(log.names.item_ids), dtype=bool) if back == 0 else rest.counts > 0
+        last = (rest.from_end == 0) & (np.diff(rest.indptr)[rest.user] > 1)
+        train = rest.where(rest.from_end > 0)
+        stage = _held_out(rest, last, train, catalogue, choices, whole=back == 0, part=back)
+        if not stage.queries:
+            break
+        stages.append(_by_moment(stage, choices.strict) if choices.strict else (stage,))
+        rest = train
+    if len(stages) < 2:
+        raise InputError("leave-one-out needs people with three interactions or more: one to test, one to validate")
+    return Plan("leave-one-out", stages[0], stages[1], tuple(stages[2:]))
+
+
+def _given(log: Log, choices: Choices, test: Log | None) -> Plan:
+    if test is None or not len(test):
+        raise InputError("the protocol given needs --test with at least one row")
+    everything = np.ones(len(log.names.item_ids), dtype=bool)
+    known = test.where(np.diff(log.indptr)[test.user] > 0)
+    first = _held_out(known, np.ones(len(known), dtype=bool), log, everything, choices, whole=True, part=0)
+    stages = [(first,)]
+    rest = log
+    domains = np.unique(test.domain)
+    for back in range(1 + choices.label_stages):
+        last = _last_of_domain(rest) & np.isin(rest.domain, domains)
+        train = rest.where(~last)
+        enough = last & (np.diff(train.indptr)[rest.user] > 0)
+        stage = _held_out(rest, enough, train, rest.counts > 0, choices, whole=False, part=back + 1)
+        if not stage.queries:
+            break
+        stages.append((stage,))
+        rest = train
+    if len(stages) < 2:
+        raise InputError("the protocol given needs people with two training interactions or more, for validation")
+    return Plan("given", stages[0], stages[1], tuple(stages[2:]))
+
+
+def _domain_cold(log: Log, choices: Choices, test: Log | None) -> Plan:
+    if len(log.names.domains) != 2:
+        raise InputError(f"domain-cold needs two domains; the events have {', '.join(log.names.domains)}")
+    draws = np.array([_draw(user, choices.seed) for user in log.names.users.to_pylist()])
+    sides = [np.diff(log.where(log.domain == domain).indptr) > 0 for domain in (0, 1)]
+    both = sides[0] & sides[1]
+    parts: list[tuple[Stage, ...]] = []
+    for back in range(2 + choices.label_stages):
+        low, high = back * choices.cold_share, (back + 1) * choices.cold_share
+        if high > 1 + 1e-9:
+            break
+        gone = both & (draws < low)
+        asked = both & (draws >= low) & (draws < high)
+        truth = test if back == 0 else None
+        stages = tuple(_hidden(log, target, gone, asked, truth, choices, whole=back == 0) for target in (0, 1))
+        parts.append(tuple(stage for stage in stages if stage.queries))
+    if len(parts) < 2:
+        raise InputError(f"cold_share {choices.cold_share} leaves nobody for validation: at most 0.5")
+    return Plan("domain-cold", parts[0], parts[1], tuple(parts[2:]))
+
+
+def _hidden(
+    log: Log, target: int, gone: Bools, asked: Bools, test: Log | None, choices: Choices, *, whole: bool
+) -> Stage:
+    """People ``asked`` lose the target domain; those ``gone`` belong to stages nearer to the test and lose it too."""
+    lost = (log.domain == target) & (gone | asked)[log.user]
+    train = log.where(~lost)
+    if test is None:
+        outcome = log.where((log.domain == target) & asked[log.user])
+    else:
+        outcome = test.where((test.domain == target) & asked[test.user])
+    catalogue = np.ones(len(log.names.item_ids), dtype=bool) if whole else train.counts > 0
+    truth = _in_domain(outcome.matrix, log.names.span(target))
+    user = np.flatnonzero(np.diff(truth.indptr) > 0)
+    user = user if whole else _some(user, choices.max_people, choices.seed)
+    moment = np.full(len(user), int(log.ts.max()) + 1 if log.timed else 0, dtype=np.int64)
+    queries = (Queries(target, user.astype(np.int32), moment, truth[user]),) if len(user) else ()
+    return Stage(train, train, catalogue, queries)
+
+
+def _held_out(
+    log: Log, chosen: Bools, train: Log, catalogue: Bools, choices: Choices, *, whole: bool, part: int
+) -> Stage:
+    """Asks for the chosen interactions, each domain apart; what the person met before is not asked for."""
+    outcome = log.where(chosen)
+    truth = _new(outcome, train)
+    latest = np.zeros(len(log.names.users), dtype=np.int64)
+    np.maximum.at(latest, outcome.user, outcome.ts)
+    if choices.moment == "last":
+        latest[:] = 0
+        np.maximum.at(latest, train.user, train.ts)
+    queries = []
+    for domain in range(len(log.names.domains)):
+        span = log.names.span(domain)
+        here = _in_domain(truth, span)
+        user = np.flatnonzero(np.diff(here.indptr) > 0)
+        user = user if whole else _some(user, choices.max_people, choices.seed)
+        if not len(user):
+            continue
+        sampled = None
+        if choices.negatives:
+            open_items = np.flatnonzero(catalogue[span]) + span.start
+            met = _in_domain(train.matrix[user] + here[user], span)
+            seed = int(np.random.SeedSequence([choices.seed, part, domain]).generate_state(1, np.uint64)[0])
+            sampled = _sampled(met, here[user], open_items, choices.negatives, seed)
+        queries.append(Queries(domain, user.astype(np.int32), latest[user], here[user], sampled))
+    return Stage(train, train, catalogue, tuple(queries))
+
+
+def _sampled(met: sp.csr_matrix, truth: sp.csr_matrix, items: Ints, count: int, seed: int) -> Codes:
+    """The one true item and ``count`` items that the person never met, ascending; uniform, without repeats."""
+    if (np.diff(truth.indptr) != 1).any():
+        raise InputError("--negatives needs one true item per person and domain; rank all items instead")
+    left = len(items) - int(np.diff(met.indptr).max())
+    if left < count:
+        raise InputError(f"--negatives {count}: a domain has only {left} items that a person never met")
+    out = np.empty((met.shape[0], count + 1), dtype=np.int32)
+    draw_unseen(np.uint64(seed), items, met.indptr, met.indices, met.shape[1], out[:, :count])
+    out[:, count] = truth.indices
+    out.sort(axis=1)
+    return out
+
+
+def _last_of_domain(log: Log) -> Bools:
+    key = log.user.astype(np.int64) * len(log.names.domains) + log.domain
+    _, last = np.unique(key[::-1], return_index=True)
+    chosen = np.zeros(len(log), dtype=bool)
+    chosen[len(log) - 1 - last] = True
+    return chosen
+
+
+def _new(outcome: Log, before: Log) -> sp.csr_matrix:
+    """What people met in ``outcome`` and not in ``before``."""
+    fresh = outcome.matrix - outcome.matrix.multiply(before.matrix)
+    fresh.eliminate_zeros()
+    return fresh.tocsr()
+
+
+def _in_domain(matrix: sp.csr_matrix, span: slice) -> sp.csr_matrix:
+    keep = (matrix.indices >= span.start) & (matrix.indices < span.stop)
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))[keep]
+    part = sp.csr_matrix((matrix.data[keep], (rows, matrix.indices[keep])), shape=matrix.shape)
+    part.sort_indices()
+    return part
+
+
+def _some(users: Ints, most: int, seed: int) -> Ints:
+    if len(users) <= most:
+        return users
+    return np.sort(np.random.default_rng(seed).choice(users, size=most, replace=False))
+
+
+def _draw(key: str, seed: int) -> float:
+    digest = blake2b(key.encode(), digest_size=6, salt=seed.to_bytes(8, "big", signed=True)).digest()
+    return int.from_bytes(digest, "big") / (1 << 48)
+
+
+def open_cells(stage: Stage, queries: Queries, rows: slice) -> Bools:
+    """Which items of the target domain a block of people can be shown: in the catalogue and not met before."""
+    span = stage.train.names.span(queries.domain)
+    allowed = np.tile(stage.catalogue[span], (len(queries.user[rows]), 1))
+    met = stage.history.matrix[queries.user[rows]][:, span]
+    allowed[np.repeat(np.arange(met.shape[0]), np.diff(met.indptr)), met.indices] = False
+    return allowed
+
+
+def people_of(stages: Sequence[Stage]) -> int:
+    """Number of queries of some stages."""
+    return sum(len(queries) for stage in stages for queries in stage.queries)

@@ -1,0 +1,86 @@
+"""Rankings of a source or a blend: where the true items land, and the first items of each list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from crossdomain.recommend.interactions import Floats
+from crossdomain.recommend.offline.kernels import best_columns, expected_ranks
+from crossdomain.recommend.offline.log import Codes
+from crossdomain.recommend.offline.protocols import Queries, Stage, open_cells
+from crossdomain.recommend.offline.sources.base import Asked, Block, Source
+
+LIST_LENGTH = 50
+BLOCK_CELLS = 1 << 22
+Score = Callable[[Asked], Block]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """How the queries of one domain were answered.
+
+    Attributes:
+        queries: The queries.
+        rank: Expected rank of each true item, in the order of ``queries.truth``; inf where it is not ranked.
+        lists: Queries × ``LIST_LENGTH`` items, best first, ties to the earlier item; -1 where a list ends early.
+    """
+
+    queries: Queries
+    rank: Floats
+    lists: Codes
+
+
+def rank_source(source: Source, state: Any, stage: Stage, queries: Queries, *, threads: int = 1) -> Ranking:
+    """Ranks by one source alone."""
+    return rank_scores(lambda asked: source.score(state, asked), stage, queries, threads=threads)
+
+
+def rank_scores(score: Score, stage: Stage, queries: Queries, *, threads: int = 1) -> Ranking:
+    """Ranks by any scores of all items of the domain.
+
+    What the person met, and what the catalogue lacks, is not ranked; with sampled candidates only these are.
+    """
+    span = stage.train.names.span(queries.domain)
+
+    def work(rows: slice) -> tuple[Floats, Codes]:
+        asked = asked_block(stage, queries, rows)
+        scores = score(asked)
+        truth = queries.truth[rows]
+        if queries.candidates is not None:
+            columns = queries.candidates[rows]
+            scores = np.take_along_axis(scores, columns - span.start, axis=1)
+            places = _places(columns, truth.indptr, truth.indices)
+            first = best_columns(scores, LIST_LENGTH)
+            lists = np.where(first >= 0, np.take_along_axis(columns, np.maximum(first, 0), axis=1), -1)
+        else:
+            scores[~open_cells(stage, queries, rows)] = -np.inf
+            places = truth.indices - span.start
+            first = best_columns(scores, LIST_LENGTH)
+            lists = np.where(first >= 0, first + span.start, -1)
+        return expected_ranks(scores, truth.indptr, places), lists.astype(np.int32)
+
+    with ThreadPoolExecutor(threads) as pool:
+        parts = list(pool.map(work, blocks(len(queries), span.stop - span.start)))
+    return Ranking(queries, np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]))
+
+
+def asked_block(stage: Stage, queries: Queries, rows: slice) -> Asked:
+    """The people of some rows with what is known about them."""
+    return Asked(stage.history, queries.domain, queries.user[rows], queries.moment[rows])
+
+
+def blocks(rows: int, columns: int) -> Iterator[slice]:
+    """Slices of rows whose scores fit into a block."""
+    size = max(1, BLOCK_CELLS // max(1, columns))
+    return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
+
+
+def _places(columns: Codes, indptr: Any, indices: Any) -> Codes:
+    """Where each true item stands among its row's ascending candidates."""
+    rows = np.repeat(np.arange(len(columns)), np.diff(indptr))
+    return np.array([np.searchsorted(columns[row], item) for row, item in zip(rows, indices, strict=True)], np.int32)

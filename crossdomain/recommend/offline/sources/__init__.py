@@ -1,0 +1,19 @@
+"""Candidate sources: each learns from a log and scores all items of a domain for people with a history."""
+
+from crossdomain.recommend.offline.sources.als import Als
+from crossdomain.recommend.offline.sources.base import Asked, Source
+from crossdomain.recommend.offline.sources.ease import Ease
+from crossdomain.recommend.offline.sources.knn import ItemKnn, PersonKnn
+from crossdomain.recommend.offline.sources.mapping import VectorMapping
+from crossdomain.recommend.offline.sources.popular import DecayedPopularity, Popularity, SegmentPopularity
+from crossdomain.recommend.offline.sources.transitions import Transitions
+
+SOURCES: dict[str, type[Source]] = {
+    one.name: one
+    for one in (
+        Popularity, DecayedPopularity, SegmentPopularity, ItemKnn, PersonKnn, Transitions, Als, Ease, VectorMapping,
+    )
+}  # fmt: skip
+"""All sources by name."""
+
+__all__ = ["SOURCES", "Asked", "Source"]

@@ -1,0 +1,180 @@
+"""Neighbourhoods: items met by the same people, and people who met the same items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import scipy.sparse as sp
+
+from crossdomain.recommend.offline.kernels import compiled
+from crossdomain.recommend.offline.log import Log
+from crossdomain.recommend.offline.sources.base import Asked, Block, Source, person_weights
+
+_PEOPLE_WORK = 2e9
+_DENSE_CELLS = 1 << 25
+
+
+@dataclass(frozen=True)
+class ItemKnn(Source):
+    """Items that the same people met as those of the history.
+
+    Similarity of items i and j is ``c_ij / (n_i^a * n_j^b + shrink)``, c and n sums of the people's weights; with
+    a = b = 1/2 and weights of 1 it is the cosine, with person weights ``1 / length`` and a = 1 the random walk of
+    Paudel et al., Updatable, Accurate, Diverse, and Scalable Recommendations (2017).
+
+    Attributes:
+        neighbours: Nearest items that are kept of each item; 0 for all.
+        shrink: Added to the denominator.
+        source_power: Exponent a, of the item in the history.
+        target_power: Exponent b, of the item that is scored.
+        person_power: A person's weight is the length of the history to the power ``-person_power``.
+        place_decay: See ``Asked.weighed``.
+        half_life_days: See ``Asked.weighed``.
+    """
+
+    neighbours: int = 0
+    shrink: float = 0.0
+    source_power: float = 0.5
+    target_power: float = 0.5
+    person_power: float = 0.0
+    place_decay: float = 1.0
+    half_life_days: float = 0.0
+
+    name: ClassVar[str] = "item_knn"
+    learned_by: ClassVar[tuple[str, ...]] = (
+        "neighbours", "shrink", "source_power", "target_power", "person_power"
+    )  # fmt: skip
+    space: ClassVar[Mapping[str, tuple[float, ...]]] = {
+        "neighbours": (0, 50, 200),
+        "shrink": (0, 1, 10, 50),
+        "source_power": (0, 0.25, 0.5, 0.75, 1),
+        "target_power": (0, 0.25, 0.5, 0.75),
+        "person_power": (0, 0.5, 1),
+        "place_decay": (1, 0.95, 0.9, 0.8, 0.6),
+        "half_life_days": (0, 30, 120, 480),
+    }
+    views: ClassVar[tuple[str, ...]] = ("all", "within", "across", "last", "day")
+
+    def learn(self, train: Log, *, seed: int, threads: int) -> sp.csr_matrix:
+        """Similarities, items of the history × items that are scored."""
+        matrix = train.matrix
+        weights = person_weights(matrix, self.person_power)
+        scaled = sp.diags_array(weights).tocsr() @ matrix
+        return normalised(
+            (matrix.T @ scaled).tocsr(), self.source_power, self.target_power, self.shrink, self.neighbours
+        )
+
+    def score(self, state: Any, asked: Asked, view: str = "all") -> Block:
+        """Sum of the similarities to the weighed history."""
+        weighed = asked.weighed(place_decay=self.place_decay, half_life_days=self.half_life_days, view=view)
+        return product(weighed, state, asked.span)
+
+
+@dataclass(frozen=True)
+class PersonKnn(Source):
+    """What the people with the most similar histories met.
+
+    Attributes:
+        neighbours: Nearest people that count.
+        item_power: An item's weight is its number of people to the power ``-item_power``.
+        person_power: Similarities are divided by the other's length to this power.
+        place_decay: See ``Asked.weighed``.
+        half_life_days: See ``Asked.weighed``.
+    """
+
+    neighbours: int = 100
+    item_power: float = 0.5
+    person_power: float = 0.5
+    place_decay: float = 1.0
+    half_life_days: float = 0.0
+
+    name: ClassVar[str] = "person_knn"
+    learned_by: ClassVar[tuple[str, ...]] = ("item_power", "person_power")
+    space: ClassVar[Mapping[str, tuple[float, ...]]] = {
+        "neighbours": (50, 200, 500),
+        "item_power": (0, 0.25, 0.5, 1),
+        "person_power": (0, 0.25, 0.5),
+        "place_decay": (1, 0.95, 0.9, 0.8),
+        "half_life_days": (0, 120, 480),
+    }
+
+    def applies(self, train: Log) -> bool:
+        """Affordable where few people share an item."""
+        return bool((train.counts**2).sum() < _PEOPLE_WORK)
+
+    def learn(self, train: Log, *, seed: int, threads: int) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+        """People by item, weighed, and items by person."""
+        matrix = train.matrix
+        items = np.power(np.maximum(train.counts, 1), -self.item_power).astype(np.float32)
+        people = person_weights(matrix, self.person_power)
+        weighed = (sp.diags_array(people) @ matrix @ sp.diags_array(items)).T.tocsr()
+        return weighed.astype(np.float32), matrix
+
+    def score(self, state: Any, asked: Asked, view: str = "all") -> Block:
+        """Sum over the neighbours of their similarity."""
+        weighed, matrix = state
+        history = asked.weighed(place_decay=self.place_decay, half_life_days=self.half_life_days)
+        alike = (history @ weighed).tocsr()
+        rows = np.repeat(np.arange(alike.shape[0]), np.diff(alike.indptr))
+        alike.data[asked.user[rows] == alike.indices] = 0
+        return product(greatest(alike, self.neighbours), matrix, asked.span)
+
+
+def normalised(
+    together: sp.csr_matrix, source_power: float, target_power: float, shrink: float, neighbours: int
+) -> sp.csr_matrix:
+    """Similarities from sums over people: divided by the powers of both diagonals, without the diagonal itself."""
+    size = np.maximum(together.diagonal(), 1e-12)
+    rows = np.repeat(np.arange(together.shape[0]), np.diff(together.indptr))
+    below = size[rows] ** source_power * size[together.indices] ** target_power + shrink
+    data = (together.data / below).astype(np.float32)
+    data[rows == together.indices] = 0
+    found = sp.csr_matrix((data, together.indices, together.indptr), shape=together.shape)
+    found.eliminate_zeros()
+    return greatest(found, neighbours) if neighbours else found
+
+
+def greatest(matrix: sp.csr_matrix, count: int) -> sp.csr_matrix:
+    """The ``count`` greatest cells of each row, ties to the smaller column."""
+    matrix.sort_indices()
+    kept = matrix.copy()
+    _drop_smaller(kept.indptr, kept.data, count)
+    kept.eliminate_zeros()
+    return kept
+
+
+def product(weighed: sp.csr_matrix, similar: sp.csr_matrix, span: slice) -> Block:
+    """Dense rows of ``weighed @ similar`` in a span of the columns."""
+    out = np.zeros((weighed.shape[0], span.stop - span.start), dtype=np.float32)
+    _add_rows(
+        weighed.indptr, weighed.indices, weighed.data, similar.indptr, similar.indices, similar.data, span.start, out
+    )
+    return out
+
+
+@compiled
+def _drop_smaller(indptr: Any, data: Any, count: int) -> None:
+    for row in range(len(indptr) - 1):
+        begin, end = indptr[row], indptr[row + 1]
+        if end - begin <= count:
+            continue
+        part = data[begin:end]
+        order = np.argsort(-part, kind="mergesort")
+        for at in order[count:]:
+            part[at] = 0
+
+
+@compiled
+def _add_rows(
+    left_ptr: Any, left_at: Any, left: Any, right_ptr: Any, right_at: Any, right: Any, start: int, out: Any
+) -> None:
+    for row in range(len(left_ptr) - 1):
+        for cell in range(left_ptr[row], left_ptr[row + 1]):
+            item, weight = left_at[cell], left[cell]
+            for other in range(right_ptr[item], right_ptr[item + 1]):
+                column = right_at[other] - start
+                if 0 <= column < out.shape[1]:
+                    out[row, column] += weight * right[other]

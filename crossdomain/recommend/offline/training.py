@@ -1,0 +1,220 @@
+"""The product's recommender on a plan: sources with settings found by search, and a ranker where it wins."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from crossdomain.errors import InputError
+from crossdomain.recommend.interactions import Floats
+from crossdomain.recommend.offline.features import Features, Fitted, fit_sources
+from crossdomain.recommend.offline.metrics import per_person
+from crossdomain.recommend.offline.protocols import Plan, Stage, people_of
+from crossdomain.recommend.offline.ranker import Examples, RankerSettings, examples, rank_candidates, train
+from crossdomain.recommend.offline.ranking import Ranking, rank_source
+from crossdomain.recommend.offline.search import Found, SearchSettings, tune_source
+from crossdomain.recommend.offline.sources import SOURCES, Source
+
+BASELINES = ("popularity", "decayed_popularity", "item_knn", "als", "ease")
+MOST_CANDIDATES = 20_000_000
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a search found: settings of every source that can be used, and of the ranker.
+
+    Attributes:
+        sources: Sources by name.
+        ranker: Settings of the ranker.
+        metric: What was maximised.
+        validation: The metric of each source on validation.
+    """
+
+    sources: Mapping[str, Source]
+    ranker: RankerSettings = field(default_factory=RankerSettings)
+    metric: str = "ndcg@10"
+    validation: Mapping[str, float] = field(default_factory=dict)
+
+    def as_document(self) -> dict[str, Any]:
+        """The settings file."""
+        return {
+            "sources": {name: source.as_settings() for name, source in sorted(self.sources.items())},
+            "ranker": asdict(self.ranker),
+            "metric": self.metric,
+            "validation": {name: round(value, 6) for name, value in sorted(self.validation.items())},
+        }
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any], *, where: str) -> Recipe:
+        """Reads what ``as_document`` wrote.
+
+        Raises:
+            InputError: The document has another form, or names a source or a setting that there is not.
+        """
+        try:
+            sources = {name: SOURCES[name](**values) for name, values in document["sources"].items()}
+            ranker = RankerSettings(**document.get("ranker", {}))
+            return cls(sources, ranker, str(document.get("metric", cls.metric)), dict(document.get("validation", {})))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{where} is no settings file of crossdomain tune: {error}") from error
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Whether the ranker is used in a domain.
+
+    Attributes:
+        ranker: Its metric on validation.
+        best_source: The best single source there.
+        best: That source's metric.
+        rounds: Trees.
+    """
+
+    ranker: float
+    best_source: str
+    best: float
+    rounds: int
+
+    @property
+    def ships(self) -> bool:
+        """The ranker is better than the best source alone."""
+        return self.ranker > self.best
+
+
+@dataclass(frozen=True)
+class Recommender:
+    """A trained ranker, the sources' settings, and for each domain which of them answers."""
+
+    recipe: Recipe
+    booster: Any
+    gates: Mapping[int, Gate]
+    without: tuple[str, ...] = ()
+
+    def rank(self, stage: Stage, fitted: Sequence[Fitted]) -> list[Ranking]:
+        """Answers a stage's queries."""
+        features = Features(stage, fitted, per_source=self.recipe.ranker.per_source, without=self.without)
+        by_name = {one.source.name: one for one in fitted}
+        threads = self.recipe.ranker.threads
+        out = []
+        for queries in stage.queries:
+            gate = self.gates[queries.domain]
+            if gate.ships:
+                out.append(rank_candidates(self.booster, features, queries, threads=threads))
+            else:
+                one = by_name[gate.best_source]
+                out.append(rank_source(one.source, one.state, stage, queries, threads=threads))
+        return out
+
+
+def search(plan: Plan, settings: SearchSettings, ranker: RankerSettings | None = None) -> Recipe:
+    """Searches the settings of every source on the validation stage; the test stage is not looked at."""
+    found: dict[str, Found] = {}
+    for name in SOURCES:
+        share = replace(settings, seconds=settings.seconds / len(SOURCES))
+        one = tune_source(name, plan.validation, share)
+        if one is not None:
+            found[name] = one
+            log.info("%s: %s %.5f in %.1f s", name, settings.metric, one.value, one.seconds)
+    if ranker is None:
+        per_source = affordable(people_of(plan.test), len(found), sampled=_sampled(plan))
+        ranker = RankerSettings(seed=settings.seed, threads=settings.threads, per_source=per_source)
+    return Recipe(
+        {name: one.source for name, one in found.items()},
+        ranker,
+        settings.metric,
+        {name: one.value for name, one in found.items()},
+    )
+
+
+def affordable(people: int, sources: int, *, sampled: bool = False) -> int:
+    """Candidates of each source such that those of everybody are not more than ``MOST_CANDIDATES``, from 20 to 100."""
+    return 100 if sampled else int(np.clip(MOST_CANDIDATES // max(1, people * sources), 20, 100))
+
+
+def _sampled(plan: Plan) -> bool:
+    return any(queries.candidates is not None for stage in plan.test for queries in stage.queries)
+
+
+def learn(plan: Plan, recipe: Recipe, *, without: Sequence[str] = ()) -> Recommender:
+    """Trains the ranker on what followed in the label and validation stages, and decides where it is used.
+
+    The number of trees, and whether it ships, is decided on validation by a ranker that learned from the earlier
+    stages (without these from one half of the people, judged by the other); then it learns from all of them.
+
+    Args:
+        plan: Stages; the test is not looked at.
+        recipe: Settings.
+        without: Features to leave out.
+    """
+    settings = recipe.ranker
+    last = [_prepared(stage, recipe, without) for stage in plan.validation]
+    names = last[0].features.names
+    later = [part for one in last for part in _examples(one, settings)]
+    earlier = [
+        part
+        for stages in plan.labels
+        for stage in stages
+        for part in _examples(_prepared(stage, recipe, without), settings)
+    ]
+    learning, watching = _halves(later, earlier)
+    booster = train(Examples.joined(learning), Examples.joined(watching), names, settings, settings.rounds)
+    rounds = max(1, booster.best_iteration)
+    log.info("ranker: %s examples, %s trees", sum(len(one.label) for one in earlier + later), rounds)
+    gates = _gates(last, recipe, booster)
+    whole = train(Examples.joined([*earlier, *later]), None, names, settings, rounds)
+    return Recommender(recipe, whole, gates, tuple(without))
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    stage: Stage
+    fitted: Sequence[Fitted]
+    features: Features
+
+
+def _prepared(stage: Stage, recipe: Recipe, without: Sequence[str]) -> _Prepared:
+    fitted = fit_sources(stage, recipe.sources, seed=recipe.ranker.seed, threads=recipe.ranker.threads)
+    return _Prepared(stage, fitted, Features(stage, fitted, per_source=recipe.ranker.per_source, without=without))
+
+
+def _examples(prepared: _Prepared, settings: RankerSettings) -> list[Examples]:
+    return [examples(prepared.features, queries, settings) for queries in prepared.stage.queries]
+
+
+def _halves(later: list[Examples], earlier: list[Examples]) -> tuple[list[Examples], list[Examples]]:
+    if earlier:
+        return earlier, later
+    return [_part(one, 0) for one in later], [_part(one, 1) for one in later]
+
+
+def _part(one: Examples, odd: int) -> Examples:
+    number = np.repeat(np.arange(len(one.sizes)), one.sizes)
+    keep = number % 2 == odd
+    return Examples(one.values[keep], one.label[keep], one.sizes[odd::2])
+
+
+def _gates(prepared: Sequence[_Prepared], recipe: Recipe, booster: Any) -> dict[int, Gate]:
+    """The ranker and every source alone on validation, domain by domain."""
+    threads = recipe.ranker.threads
+    found: dict[int, dict[str, list[Floats]]] = {}
+    for one in prepared:
+        for queries in one.stage.queries:
+            answers = {"": rank_candidates(booster, one.features, queries, threads=threads)}
+            for each in one.fitted:
+                answers[each.source.name] = rank_source(each.source, each.state, one.stage, queries, threads=threads)
+            for name, ranking in answers.items():
+                values = found.setdefault(queries.domain, {}).setdefault(name, [])
+                values.append(per_person(ranking)[recipe.metric])
+    out = {}
+    for domain, models in found.items():
+        means = {name: float(np.concatenate(values).mean()) for name, values in models.items()}
+        ranker = means.pop("")
+        best = max(sorted(means), key=lambda name: means[name])
+        out[domain] = Gate(ranker, best, means[best], booster.best_iteration)
+        log.info("domain %s: %s", domain, out[domain])
+    return out

@@ -1,0 +1,201 @@
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+from typer.testing import CliRunner
+
+from crossdomain.cli.main import app
+from crossdomain.errors import InputError
+from crossdomain.recommend.offline.evaluation import PRODUCT, Request, evaluate
+from crossdomain.recommend.offline.features import Features, fit_sources
+from crossdomain.recommend.offline.log import make_logs
+from crossdomain.recommend.offline.protocols import Choices, make_plan
+from crossdomain.recommend.offline.ranker import RankerSettings, ranked
+from crossdomain.recommend.offline.reading import read_events, read_items
+from crossdomain.recommend.offline.search import SearchSettings, tune_source
+from crossdomain.recommend.offline.sources import SOURCES
+from crossdomain.recommend.offline.sources.knn import ItemKnn
+from crossdomain.recommend.offline.training import Gate, Recipe
+from tests.unit.recommend.offline.logs import blocks, log, random_log
+
+QUICK = {name: SOURCES[name]() for name in ("popularity", "item_knn", "als")}
+RECIPE = Recipe(QUICK, RankerSettings(rounds=20, least_rows=5, threads=1))
+
+
+def _request(protocol: str, **choices) -> Request:
+    return Request(protocol, Choices(label_stages=1, **choices), recipe=RECIPE, samples=50)
+
+
+@pytest.mark.parametrize("protocol", ["temporal", "leave-one-out", "domain-cold"])
+def test_everybody_gets_the_items_of_the_own_block(protocol) -> None:
+    found = evaluate(blocks(items=6), None, None, _request(protocol))
+    for domain in ("art", "books"):
+        ours = found["models"][PRODUCT][domain]
+        assert ours["hr@5"]["value"] > 0.95
+        assert ours["hr@5"]["low"] <= ours["hr@5"]["value"] <= ours["hr@5"]["high"]
+        assert ours["hr@5"]["value"] > found["models"]["popularity"][domain]["hr@5"]["value"] + 0.2
+        paired = found["differences"]["popularity"][domain]["hr@5"]
+        assert paired["low"] > 0
+        assert paired["value"] == pytest.approx(
+            ours["hr@5"]["value"] - found["models"]["popularity"][domain]["hr@5"]["value"], abs=1e-5
+        )
+    segment = "cold" if protocol == "domain-cold" else "warm"
+    assert found["segments"][segment][PRODUCT]
+
+
+def test_the_same_document_twice() -> None:
+    request = _request("leave-one-out", negatives=8)
+    first, second = (evaluate(random_log(people=80), None, None, request) for _ in range(2))
+    del first["seconds"], second["seconds"]
+    assert json.dumps(first) == json.dumps(second)
+
+
+def test_nothing_is_shown_twice_and_what_was_met_is_not_shown() -> None:
+    plan = make_plan("temporal", make_logs([random_log(people=80)])[0], Choices(label_stages=0, test_days=200))
+    stage = plan.test[0]
+    features = Features(stage, fit_sources(stage, QUICK, seed=7, threads=1), per_source=5)
+    for queries in stage.queries:
+        found = features.block(queries, slice(0, len(queries)))
+        span = stage.train.names.span(queries.domain)
+        for row, user in enumerate(queries.user):
+            items = found.item[found.indptr[row] : found.indptr[row + 1]]
+            assert (np.diff(items) > 0).all()
+            assert ((items >= span.start) & (items < span.stop)).all()
+            assert not stage.history.matrix[user, items].nnz
+        assert found.values.shape == (len(found.item), len(features.names))
+
+
+def test_features_do_not_depend_on_the_true_item() -> None:
+    """Two tests that differ in what is true have the same candidates and features."""
+    everything = make_logs([random_log(people=80)])[0]
+    stage = make_plan("leave-one-out", everything, Choices(label_stages=0)).test[0]
+    queries = stage.queries[0]
+    features = Features(stage, fit_sources(stage, QUICK, seed=7, threads=1), per_source=5)
+    rows = slice(0, len(queries))
+    first = features.block(queries, rows)
+    other = type(queries)(queries.domain, queries.user, queries.moment, queries.truth[::-1])
+    second = features.block(other, rows)
+    assert first.values.tobytes() == second.values.tobytes()
+    assert np.array_equal(first.item, second.item)
+    assert first.label.sum() != 0
+
+
+def test_item_times_count_only_what_was_before() -> None:
+    day = 86_400
+    rows = [("a", "x", "1"), ("b", "x", "1"), ("c", "x", "1"), ("a", "x", "2"), ("b", "x", "3"), ("a", "x", "4")]
+    stage = make_plan(
+        "leave-one-out", log(rows, [0, 5 * day, 400 * day, 6 * day, 7 * day, 8 * day]), Choices(label_stages=0)
+    )
+    features = Features(
+        stage.test[0], fit_sources(stage.test[0], {"popularity": SOURCES["popularity"]()}, seed=7, threads=1)
+    )
+    (queries,) = stage.test[0].queries
+    found = features.block(queries, slice(0, len(queries)))
+    values = dict(zip(features.names, found.values[found.item == 0].T, strict=True))
+    # only b is asked about item 1? b met it; a is asked at day 8, c met one item only
+    assert "item_age" in values
+    asked = features.block(queries, slice(0, len(queries)))
+    assert np.isfinite(asked.values[:, features.names.index("item_total")]).all()
+
+
+def test_ragged_ranks_share_ties() -> None:
+    ranks, lists = ranked(
+        np.array([0, 3, 5]), np.array([2, 4, 7, 1, 3], np.int32), np.array([0.5, 0.5, 0.9, 0.1, 0.2], np.float32),
+        np.array([0, 2, 3]), np.array([2, 9, 3], np.int32), 4,
+    )  # fmt: skip
+    assert ranks.tolist() == [2.5, np.inf, 1]
+    assert lists.tolist() == [[7, 2, 4, -1], [3, 1, -1, -1]]
+
+
+def test_the_gate_falls_back_where_the_ranker_does_not_win() -> None:
+    found = evaluate(random_log(people=80), None, None, _request("leave-one-out"))
+    for domain, gate in found["gates"].items():
+        assert gate["ships"] == (gate["ranker"] > gate["best"])
+        if not gate["ships"] and gate["best_source"] in found["models"]:
+            assert found["models"][PRODUCT][domain] == found["models"][gate["best_source"]][domain]
+    assert not Gate(ranker=0.2, best_source="als", best=0.2, rounds=3).ships
+
+
+def test_the_search_keeps_the_best_and_repeats() -> None:
+    plan = make_plan("leave-one-out", make_logs([blocks()])[0], Choices(label_stages=0))
+    settings = SearchSettings(trials=6, threads=1)
+    first, second = (tune_source("item_knn", plan.validation, settings) for _ in range(2))
+    assert first.source == second.source
+    assert first.trials == 6
+    one = tune_source("item_knn", plan.validation, SearchSettings(trials=1, threads=1))
+    assert one.source == ItemKnn()
+    assert first.value >= one.value
+    assert (
+        tune_source(
+            "vector_mapping",
+            make_plan("leave-one-out", log([("a", "x", str(n)) for n in range(9)]), Choices()).validation,
+            settings,
+        )
+        is None
+    )
+
+
+def test_settings_files_survive_a_round_trip_and_bad_ones_are_refused() -> None:
+    document = json.loads(json.dumps(RECIPE.as_document()))
+    assert Recipe.from_document(document, where="x") == RECIPE
+    with pytest.raises(InputError, match="no settings file"):
+        Recipe.from_document({"sources": {"magic": {}}}, where="x")
+    with pytest.raises(InputError, match="no settings file"):
+        Recipe.from_document({"sources": {"als": {"depth": 3}}}, where="x")
+
+
+def test_the_commands_tune_and_evaluate(tmp_path) -> None:
+    table = blocks(people=60, items=6).drop_columns(["weight"])
+    pyarrow.csv.write_csv(table, tmp_path / "events.csv")
+    out = tmp_path / "settings.json"
+    base = ["--events", str(tmp_path / "events.csv"), "--protocol", "temporal"]
+    run = CliRunner().invoke(app, ["tune", *base, "--out", str(out), "--trials", "1"])
+    assert run.exit_code == 0, run.output
+    run = CliRunner().invoke(app, ["evaluate", "recommender", *base, "--settings", str(out), "--json"])
+    assert run.exit_code == 0, run.output
+    found = json.loads(run.output)
+    assert set(found["models"][PRODUCT]) == {"art", "books"}
+    assert set(found["models"]) == {PRODUCT, "popularity", "decayed_popularity", "item_knn", "als", "ease"}
+    assert {"value", "low", "high"} <= set(found["models"][PRODUCT]["art"]["ndcg@10"])
+    assert set(found["lists"][PRODUCT]["art"]) >= {
+        "coverage@10",
+        "novelty@10",
+        "diversity@10",
+        "gini@10",
+        "calibration@10",
+    }
+
+
+def test_events_from_all_formats_are_the_same(tmp_path) -> None:
+    table = pa.table({"user_id": [1, 2], "domain": ["a", "b"], "item_id": [7, 8], "ts": ["2024-01-02", "2024-01-03"]})
+    pa.csv.write_csv(table, tmp_path / "e.csv")
+    pa.parquet.write_table(table, tmp_path / "e.parquet")
+    (tmp_path / "e.jsonl").write_text("\n".join(json.dumps(row) for row in table.to_pylist()))
+    found = [read_events(tmp_path / f"e.{kind}").to_pylist() for kind in ("csv", "parquet", "jsonl")]
+    assert found[0] == found[1] == found[2]
+    assert found[0][0] == {"user_id": "1", "domain": "a", "item_id": "7", "ts": 1704153600, "weight": 1.0}
+
+
+def test_rejections_take_back_and_types_weigh(tmp_path) -> None:
+    rows = ["1,purchase,,1", "1,refund,,2", "2,view,,1", "3,impression,,1", "4,rating,5,1", "5,rating,1,1"]
+    rows += ["6,refund,,1", "6,purchase,,2"]
+    text = "\n".join(["user_id,domain,item_id,event_type,value,ts", *(f"u,d,{row}" for row in rows)])
+    (tmp_path / "e.csv").write_text(text)
+    found = {row["item_id"]: round(row["weight"], 3) for row in read_events(tmp_path / "e.csv").to_pylist()}
+    assert found == {"2": 0.2, "4": 0.8, "6": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("user_id,domain\n1,a\n", "lacks the column item_id"), ("user_id,domain,item_id\n1,a,\n", "row 1 has no item_id")],
+)
+def test_bad_files_are_named(tmp_path, text, message) -> None:
+    path = tmp_path / "bad.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_events(path)
+    with pytest.raises(InputError, match="is missing"):
+        read_items(tmp_path / "none.csv")

@@ -1,0 +1,176 @@
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from crossdomain.recommend.offline.log import make_logs
+from crossdomain.recommend.offline.protocols import DAY
+from crossdomain.recommend.offline.sources import SOURCES, Asked
+from crossdomain.recommend.offline.sources.als import Als
+from crossdomain.recommend.offline.sources.ease import Ease, closed_form
+from crossdomain.recommend.offline.sources.knn import ItemKnn, PersonKnn
+from crossdomain.recommend.offline.sources.popular import DecayedPopularity, SegmentPopularity
+from crossdomain.recommend.offline.sources.transitions import Transitions
+from tests.unit.recommend.offline.logs import blocks, log, random_log
+
+
+def _asked(history, domain=0, people=None, moment=None) -> Asked:
+    users = np.arange(len(history.names.users), dtype=np.int32) if people is None else np.array(people, np.int32)
+    when = np.full(len(users), int(history.ts.max()) + 1 if moment is None else moment, dtype=np.int64)
+    return Asked(history, domain, users, when)
+
+
+@pytest.fixture(scope="module")
+def noise():
+    return make_logs([random_log()])[0]
+
+
+@pytest.fixture(scope="module")
+def structure():
+    return make_logs([blocks()])[0]
+
+
+@pytest.mark.parametrize("name", sorted(SOURCES))
+def test_scores_have_a_shape_are_finite_and_repeat(name, noise) -> None:
+    source = SOURCES[name]()
+    if name == "vector_mapping":
+        source = SOURCES[name](factors=4)
+    if name == "segment_popularity":
+        source = SegmentPopularity(segments=3, directions=4)
+    assert source.applies(noise)
+    blocks_of = [source.score(source.learn(noise, seed=7, threads=2), _asked(noise, 1)) for _ in range(2)]
+    span = noise.names.span(1)
+    assert blocks_of[0].shape == (len(noise.names.users), span.stop - span.start)
+    assert blocks_of[0].dtype == np.float32
+    assert np.isfinite(blocks_of[0]).all()
+    assert blocks_of[0].tobytes() == blocks_of[1].tobytes()
+
+
+@pytest.mark.parametrize("name", ["als", "ease", "item_knn", "person_knn", "segment_popularity", "transitions"])
+def test_people_get_the_items_of_their_block(name, structure) -> None:
+    source = SOURCES[name]() if name != "segment_popularity" else SegmentPopularity(segments=4, directions=6)
+    for domain in (0, 1):
+        scores = source.score(source.learn(structure, seed=7, threads=1), _asked(structure, domain))
+        ids = structure.names.item_ids.to_pylist()[structure.names.span(domain)]
+        kind = np.array([int(one.split("-")[1]) for one in ids])
+        people = np.array([int(one[1:]) % 4 for one in structure.names.users.to_pylist()])
+        own = kind[None, :] == people[:, None]
+        for row in range(len(scores)):
+            assert scores[row][own[row]].mean() > 2 * abs(scores[row][~own[row]]).mean()
+
+
+def test_the_mapping_finds_the_block_from_the_other_side(structure) -> None:
+    lost = (structure.domain == 1) & (structure.user < 20)
+    train = structure.where(~lost)
+    source = SOURCES["vector_mapping"](factors=8)
+    scores = source.score(source.learn(train, seed=7, threads=1), _asked(train, 1, range(20)))
+    ids = structure.names.item_ids.to_pylist()[structure.names.span(1)]
+    best = [int(ids[at].split("-")[1]) for at in scores.argmax(axis=1)]
+    assert best == [int(one[1:]) % 4 for one in structure.names.users.to_pylist()[:20]]
+
+
+def test_item_knn_is_the_dense_cosine(noise) -> None:
+    source = ItemKnn()
+    found = source.score(source.learn(noise, seed=7, threads=1), _asked(noise, 0))
+    met = noise.matrix.toarray().astype(np.float64)
+    together = met.T @ met
+    size = np.maximum(np.diag(together), 1e-12)
+    cosine = together / np.sqrt(np.outer(size, size))
+    np.fill_diagonal(cosine, 0)
+    np.testing.assert_allclose(found, (met @ cosine)[:, noise.names.span(0)], rtol=1e-5, atol=1e-6)
+
+
+def test_item_knn_keeps_the_nearest_and_the_views_add_up(noise) -> None:
+    source = ItemKnn(neighbours=5)
+    state = source.learn(noise, seed=7, threads=1)
+    assert np.diff(state.indptr).max() == 5
+    asked = _asked(noise, 0)
+    parts = [source.score(state, asked, view) for view in ("within", "across")]
+    np.testing.assert_allclose(sum(parts), source.score(state, asked), rtol=1e-5, atol=1e-6)
+
+
+def test_person_knn_leaves_the_person_out() -> None:
+    alone = log([("a", "x", "1"), ("a", "x", "2"), ("b", "x", "1"), ("b", "x", "3"), ("c", "x", "4")])
+    source = PersonKnn()
+    found = source.score(source.learn(alone, seed=7, threads=1), _asked(alone))
+    assert (found[0] > 0).tolist() == [True, False, True, False]
+    assert not found[2].any()
+
+
+def test_ease_is_its_closed_form(noise) -> None:
+    source = Ease(ridge=3.0)
+    items, parts = source.learn(noise, seed=7, threads=1)
+    weights = np.hstack(parts)
+    met = noise.matrix.toarray().astype(np.float64)[:, items]
+    inverse = np.linalg.inv(met.T @ met + 3 * np.eye(met.shape[1]))
+    wanted = np.eye(met.shape[1]) - inverse / np.diag(inverse)
+    np.testing.assert_allclose(weights, wanted, atol=1e-4)
+    assert not np.diag(weights).any()
+    found = source.score((items, parts), _asked(noise, 1))
+    full = np.zeros((len(met), len(noise.names.item_ids)))
+    full[:, items] = met @ wanted
+    np.testing.assert_allclose(found, full[:, noise.names.span(1)], atol=1e-3)
+
+
+def test_ease_solves_the_ridge_regression_of_a_column() -> None:
+    """Each column is the least squares of that item on the others, its own weight being 0 (the constraint)."""
+    rng = np.random.default_rng(4)
+    met = (rng.random((60, 8)) < 0.4).astype(np.float64)
+    weights = closed_form((met.T @ met).astype(np.float32), 2.0)
+    for item in range(8):
+        others = np.delete(np.arange(8), item)
+        x = met[:, others]
+        solved = np.linalg.solve(x.T @ x + 2 * np.eye(7), x.T @ met[:, item])
+        np.testing.assert_allclose(weights[others, item], solved, atol=1e-4)
+
+
+def test_als_folds_in_the_exact_minimum(noise) -> None:
+    source = Als(factors=6, regularization=2.0, alpha=7.0)
+    factors, _ = source.learn(noise, seed=7, threads=1)
+    found = source.vectors(factors, _asked(noise))
+    met = noise.matrix.toarray()
+    for row in range(len(found)):
+        known = [d for d in (0, 1) if met[row, noise.names.span(d)].any()]
+        columns = np.flatnonzero(np.isin(noise.names.item_domain, known))
+        y = factors[columns].astype(np.float64)
+        weight = np.where(met[row, columns] > 0, 7.0, 1.0)
+        left = y.T @ (weight[:, None] * y) + 2 * np.eye(6)
+        np.testing.assert_allclose(found[row], np.linalg.solve(left, y.T @ (weight * met[row, columns])), atol=2e-3)
+
+
+def test_decayed_popularity_counts_what_was_before_the_moment() -> None:
+    one = log([("a", "x", "1"), ("b", "x", "1"), ("c", "x", "2")], [0, 10 * DAY, 30 * DAY])
+    source = DecayedPopularity(half_life_days=10)
+    state = source.learn(one, seed=7, threads=1)
+    moments = np.array([0, 10 * DAY, 20 * DAY, 40 * DAY], dtype=np.int64)
+    found = source.score(state, Asked(one, 0, np.zeros(4, np.int32), moments))
+    wanted = [[0, 0], [0.5, 0], [0.75, 0], [0.5**4 + 0.5**3, 0.5]]
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    for row, moment in enumerate(moments):
+        same = source.score(state, _asked(one, people=[0], moment=int(moment)))
+        np.testing.assert_allclose(same[0], found[row], rtol=1e-5)
+
+
+def test_transitions_have_a_direction() -> None:
+    chain = log([(f"u{n}", "x", item) for n in range(5) for item in ("1", "2", "3")] + [("new", "x", "2")])
+    source = Transitions(window=2, step_decay=0.5, backward=0.0, source_power=0, target_power=0)
+    state = source.learn(chain, seed=7, threads=1)
+    np.testing.assert_allclose(state.toarray(), [[0, 5, 2.5], [0, 0, 5], [0, 0, 0]])
+    found = source.score(state, _asked(chain, people=[0]))
+    assert found[0].argmax() == 2
+
+
+def test_weighed_histories() -> None:
+    one = log([("a", "x", "1"), ("a", "x", "2"), ("a", "y", "3")], [0, 10 * DAY, 10 * DAY])
+    asked = Asked(one, 0, np.array([0], np.int32), np.array([20 * DAY]))
+
+    def rows(**options) -> list[float]:
+        return [round(x, 4) for x in asked.weighed(**options).toarray()[0].tolist()]
+
+    assert rows() == [1, 1, 1]
+    assert rows(place_decay=0.5) == [0.25, 0.5, 1]
+    assert rows(half_life_days=10) == [0.25, 0.5, 0.5]
+    assert rows(view="within") == [1, 1, 0]
+    assert rows(view="across") == [0, 0, 1]
+    assert rows(view="last") == [0, 0, 1]
+    assert rows(view="day") == [0, 1, 1]
+    assert isinstance(asked.weighed(), sp.csr_matrix)
