@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from crossdomain.experiments.design import Design, Metric
+from crossdomain.experiments.design import Design
+from crossdomain.experiments.design_parts import Metric
 from crossdomain.experiments.metrics import Sample, Window
 from crossdomain.experiments.results import MetricResult
 from crossdomain.stats.comparison import Comparison, Unmeasurable

@@ -10,7 +10,8 @@ from datetime import date
 from crossdomain.errors import InputError
 from crossdomain.experiments.checks import sample_ratio_check
 from crossdomain.experiments.comparing import compare_all
-from crossdomain.experiments.design import Design, Metric
+from crossdomain.experiments.design import Design
+from crossdomain.experiments.design_parts import Metric
 from crossdomain.experiments.metrics import Sample, Window
 from crossdomain.experiments.results import Analysis, CheckResult, NoResult
 from crossdomain.stats.proportions import Successes

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from crossdomain.experiments.design import Design, Metric, Selection
+from crossdomain.experiments.design import Design
+from crossdomain.experiments.design_parts import Metric, Selection
 from crossdomain.stats.moments import Moments, PairMoments
 from crossdomain.stats.proportions import Successes
 
