@@ -63,14 +63,14 @@ def analyze(con: duckdb.DuckDBPyConnection, design: Design, until: date) -> Anal
     if window is None:
         return NoResult(design.experiment_id, f"no exposures of unit {design.unit} up to {until}")
     units = build_units(con, design, window)
-    build_totals(con, design, window)
+    build_totals(con, design)
     checks = (
         sample_ratio_check(design, units.by_variant),
         *unit_checks(design, units),
         _other_exposures(con, design, window),
         _missing_days(con, design, window),
     )
-    return Analysis(design, window, compare_all(design, read_samples(con, design), window), checks)
+    return Analysis(design, window, compare_all(design, read_samples(con, design, window.last), window), checks)
 
 
 def read_daily_counts(con: duckdb.DuckDBPyConnection, design: Design) -> list[DailyCount]:

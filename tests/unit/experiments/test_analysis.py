@@ -38,7 +38,7 @@ def _totals(con):
 def _build(con, design, until=LAST):
     window = exposure_window(con, design, until)
     units = build_units(con, design, window)
-    build_totals(con, design, window)
+    build_totals(con, design)
     return units
 
 
