@@ -102,4 +102,4 @@ def read_samples(con: duckdb.DuckDBPyConnection, design: Design, until: date) ->
         (metric, variant) to what the metric's comparison takes; a variant without units gives zeros.
     """
     found = samples(design, day_difference(con, design), until)
-    return {(metric, variant): sums.sample(design.metric(metric).kind) for (metric, variant), sums in found.items()}
+    return {(metric, variant): sums.sample(design.metric(metric)) for (metric, variant), sums in found.items()}

@@ -11,19 +11,22 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import date, timedelta
 from decimal import Decimal
+from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING
 
 from crossdomain.experiments.design import Design
+from crossdomain.experiments.design_parts import Metric
 from crossdomain.experiments.selections import NUMBER, Part, matured_after, parts
 from crossdomain.experiments.state import covariate_parts, newest_rows
+from crossdomain.stats.cuped import MeanAndCovariate, RatioAndCovariate
 from crossdomain.stats.moments import Moments, PairMoments
 from crossdomain.stats.proportions import Successes
 
 if TYPE_CHECKING:
     import duckdb
 
-Sample = Successes | Moments | PairMoments
-"""What one arm gives for one metric: of a proportion, a mean, a ratio."""
+Sample = Successes | Moments | PairMoments | MeanAndCovariate | RatioAndCovariate
+"""What one arm gives for one metric: of a proportion, a mean, a ratio, a mean or ratio with CUPED."""
 _ZERO = Decimal(0)
 
 
@@ -62,13 +65,24 @@ class Sums:
         """Sums without some of the units."""
         return Sums(*(getattr(self, name) - getattr(other, name) for name in SUMS))
 
-    def sample(self, kind: str) -> Sample:
-        """What a comparison of the metric's kind takes."""
-        if kind == "proportion":
+    def sample(self, metric: Metric) -> Sample:
+        """What the comparison of a metric takes; with CUPED its covariate too."""
+        if metric.kind == "proportion":
             return Successes(int(self.x), self.n)
-        if kind == "ratio":
+        if metric.kind == "ratio" and metric.cuped:
+            return RatioAndCovariate(
+                self.n, (self.x, self.y, self.cx, self.cy), tuple(self._products("x", "y", "cx", "cy"))
+            )
+        if metric.kind == "ratio":
             return PairMoments(self.n, self.x, self.y, self.xx, self.yy, self.xy)
+        if metric.cuped:
+            return MeanAndCovariate(self.n, (self.x, self.cx), tuple(self._products("x", "cx")))
         return Moments(self.n, self.x, self.xx)
+
+    def _products(self, *names: str) -> Iterator[Decimal]:
+        """Sums of the products of every two values, each pair once, in the order of the rows of a matrix."""
+        for left, right in combinations_with_replacement(names, 2):
+            yield getattr(self, left + right)
 
 
 SUMS = tuple(field.name for field in fields(Sums))

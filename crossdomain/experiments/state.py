@@ -1,7 +1,7 @@
 """The running state of an experiment's units: a day touches only the units that were active on it.
 
 A unit has a row in the partition of each day that changed it; its newest row is its state. Rows that are about to
-fall out of the last ``KEPT_DAYS`` partitions are written again, so these partitions always hold every unit, and
+fall out of the last partitions that are kept are written again, so these partitions always hold every unit, and
 nothing is rewritten as a whole. See docs/adr/0007-experiment-state.md.
 
 What is folded for one day is the same SQL as for the whole experiment at once: the days differ, and what was there
@@ -24,8 +24,6 @@ from crossdomain.experiments.selections import NUMBER, Binder, Part, condition, 
 if TYPE_CHECKING:
     import duckdb
 
-KEPT_DAYS = 28
-"""The state is what the partitions of this many days say together."""
 STATE_COLUMNS = (
     "experiment_id", "design", "unit", "variant", "several", "exposed_ts", "exposed_ds", "first_ts", "first_ds",
     "exposures", "totals", "covariates",

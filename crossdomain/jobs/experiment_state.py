@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from crossdomain.storage.lake import Partition
 
 STATE = "derived.experiment_state"
+KEPT_DAYS = 28
+"""Partitions that hold the state between them: whatever changed last is in one of as many days."""
 _LEFT_OUT = """
 CREATE OR REPLACE TEMP TABLE left_out AS
 SELECT account AS unit FROM withdrawn_now WHERE list_has_any(purposes, $purposes)
@@ -70,7 +72,7 @@ def build(ctx: JobContext) -> None:
     staged = ctx.write(STATE, "FROM state_rows")
     ctx.write("derived.experiment_moments", moment_rows(strata))
     ctx.write("derived.experiment_tallies", tally_rows(tallies))
-    first_kept = (ctx.ds - timedelta(days=_kept_days() - 1)).isoformat()
+    first_kept = (ctx.ds - timedelta(days=KEPT_DAYS - 1)).isoformat()
     seen = {one.ds.isoformat(): one.checksum for one in kept if one.ds.isoformat() >= first_kept}
     ctx.write("derived.experiment_lineage", _lineage_rows(seen | {ctx.ds.isoformat(): staged.checksum}, fingerprints))
     ctx.note(experiments=len(strata), state_rows=staged.rows, from_the_first_day=from_scratch, reread=not intact)
@@ -86,7 +88,7 @@ def _fold(ctx: JobContext, design: Design, fingerprint: str, *, held: bool) -> t
         last=ctx.ds,
         held=held,
         design=fingerprint,
-        leaving=ctx.ds - timedelta(days=_kept_days()) if held else None,
+        leaving=ctx.ds - timedelta(days=KEPT_DAYS) if held else None,
         left_out=bool(design.audience.consent),
     )
     fold_state(ctx.con, design, fold)
@@ -139,15 +141,9 @@ def _leave_out(ctx: JobContext, design: Design) -> str:
     return fingerprint(design, version)
 
 
-def _kept_days() -> int:
-    from crossdomain.experiments.state import KEPT_DAYS
-
-    return KEPT_DAYS
-
-
 def _kept(ctx: JobContext) -> list[Partition]:
     """Partitions of the state on the days before that may hold the newest row of a unit."""
-    first = ctx.ds - timedelta(days=_kept_days())
+    first = ctx.ds - timedelta(days=KEPT_DAYS)
     return [one for one in ctx.lake.partitions(ctx.tables.get(STATE)) if first <= one.ds < ctx.ds]
 
 
@@ -224,7 +220,7 @@ def _table(names: Sequence[str], types: Sequence[pa.DataType], rows: Sequence[tu
 
 def config(settings: Settings) -> dict[str, Any]:
     """What the designs count, so that a design that counts something else builds its days again."""
-    from crossdomain.experiments.state import KEPT_DAYS, fingerprint
+    from crossdomain.experiments.state import fingerprint
     from crossdomain.jobs.consent_now import withdrawals_version
 
     designs = _designs(settings)
@@ -241,4 +237,5 @@ JOB = Job(
     outputs=(STATE, "derived.experiment_moments", "derived.experiment_tallies", "derived.experiment_lineage"),
     run=build,
     config=config,
+    tells_unchanged=True,  # of daily counts, which the job after it reads from clean
 )

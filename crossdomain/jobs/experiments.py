@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from crossdomain.errors import InputError
+from crossdomain.jobs.experiment_state import KEPT_DAYS
 from crossdomain.jobs.model import Input, Job, JobContext
 from crossdomain.settings import Settings
+
+if TYPE_CHECKING:
+    from crossdomain.experiments.design import Design
+    from crossdomain.experiments.results import Analysis, NoResult
 
 
 def build(ctx: JobContext) -> None:
@@ -20,9 +24,8 @@ def build(ctx: JobContext) -> None:
     that the runner carries a restated day forward, though no row of the day before is read.
 
     Raises:
-        InputError: A design is not valid or has persons as units, or daily counts contradict each other.
+        InputError: A design is not valid, or daily counts contradict each other.
     """
-    from crossdomain.experiments.analysis import analyze
     from crossdomain.experiments.design import load_designs
     from crossdomain.experiments.results import Analysis, CheckResult, MetricResult, NoResult
 
@@ -30,12 +33,10 @@ def build(ctx: JobContext) -> None:
     checks: list[CheckResult] = []
     skipped: dict[str, str] = {}
     designs = load_designs(ctx.settings.include / "experiments")
+    ctx.con.execute("CREATE SCHEMA held; CREATE VIEW held.experiment_state AS FROM derived.experiment_state")
+    fingerprints = _fingerprints(ctx)
     for design in designs:
-        if design.unit == "person":
-            raise InputError(
-                f"{design.source}: unit: the daily job reads no links between accounts; expose and design by account"
-            )
-        match analyze(ctx.con, design, ctx.ds):
+        match _analyze(ctx, design, fingerprints):
             case Analysis(metrics=found, checks=checked):
                 metrics += found
                 checks += checked
@@ -47,6 +48,29 @@ def build(ctx: JobContext) -> None:
     ctx.note(
         experiments=len(designs) - len(skipped), metrics=len(metrics), without_result=skipped, failed_checks=failed
     )
+
+
+def _analyze(ctx: JobContext, design: Design, fingerprints: dict[str, str]) -> Analysis | NoResult:
+    from crossdomain.experiments.analysis import read_daily_counts
+    from crossdomain.experiments.counts import analyze_daily_counts
+    from crossdomain.experiments.daily import Measured, analyze_measured
+    from crossdomain.experiments.results import NoResult
+    from crossdomain.jobs.experiment_state import read_moments, read_tallies
+
+    name = design.experiment_id
+    if design.start and ctx.ds < design.start:
+        return NoResult(name, f"starts on {design.start}")
+    if design.data == "counts":
+        return analyze_daily_counts(design, read_daily_counts(ctx.con, design), ctx.ds)
+    measured = Measured(
+        read_moments(ctx, name, schema="derived"), read_tallies(ctx, name, schema="derived"), fingerprints[name]
+    )
+    return analyze_measured(ctx.con, design, measured, ctx.ds)
+
+
+def _fingerprints(ctx: JobContext) -> dict[str, str]:
+    rows = ctx.con.execute("SELECT name, version FROM derived.experiment_lineage WHERE kind = 'design'").fetchall()
+    return dict(rows)
 
 
 def config(settings: Settings) -> dict[str, Any]:
@@ -68,8 +92,14 @@ def _table(ctx: JobContext, name: str, row_type: type, rows: Sequence[object]) -
 
 JOB = Job(
     name="experiments",
-    version=1,
+    version=2,
     inputs=(
+        Input(table="derived.experiment_state", days=KEPT_DAYS),
+        Input(table="derived.experiment_moments"),
+        Input(table="derived.experiment_tallies"),
+        Input(table="derived.experiment_lineage"),
+        # Read through the state only. They are named so that a late row, which may change a later day and none
+        # between, is carried forward over those that it leaves as they are.
         Input(table="clean.events", days=None),
         Input(table="clean.exposures", days=None),
         Input(table="clean.experiment_counts", days=None),

@@ -55,7 +55,7 @@ EMITS = {
     "gate_override": {"clean"},
     "people_daily": {"people"},
     "content_daily": {"catalogue", "topics", "similar", "bundles", "pages"},
-    "experiments_daily": {"experiments"},
+    "experiments_daily": {"experiment_state", "experiments"},
     "recs_train": {"models"},
     "recs_score": {"recommendations"},
     "serving_publish": {"published"},

@@ -13,10 +13,12 @@ import yaml
 
 from crossdomain.errors import InputError
 from crossdomain.experiments.report import results_from_rows
+from crossdomain.jobs.experiment_state import JOB as STATE_JOB
 from crossdomain.jobs.experiments import JOB
-from crossdomain.jobs.model import Job, JobContext
+from crossdomain.jobs.model import Job, JobContext, JobResult
 from crossdomain.jobs.runner import open_lake, run_job
 from crossdomain.settings import Settings
+from crossdomain.storage.removal import rewrite_partition
 from crossdomain.tables import registry
 from tests.unit.experiments.conftest import DESIGN, FIRST, INCLUDE, moment
 
@@ -38,6 +40,13 @@ INPUTS = {
 }  # fmt: skip
 
 
+OWN = [
+    *(f"derived/experiment_{name}_v1" for name in ("state", "moments", "tallies", "lineage")),
+    *(f"serving/experiment_{name}_v1" for name in ("metrics", "checks")),
+]
+DERIVED = ["derived.experiment_state", "derived.experiment_moments", "derived.experiment_tallies"]
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """A home whose include has the job's own tables, one design, and inputs of the test's making."""
@@ -53,24 +62,26 @@ def settings(tmp_path: Path) -> Settings:
         }  # fmt: skip
         (home / "schema.yaml").write_text(yaml.safe_dump(schema, sort_keys=False))
         (home / "metadata.yaml").write_text(yaml.safe_dump(metadata))
-    for name in ("experiment_metrics_v1", "experiment_checks_v1"):
-        shutil.copytree(INCLUDE.parent / "sql" / "serving" / name, include / "sql" / "serving" / name)
+    for name in OWN:
+        shutil.copytree(INCLUDE.parent / "sql" / name, include / "sql" / name)
     (include / "experiments").mkdir()
     shutil.copy(INCLUDE / "design.schema.json", include / "experiments")
     (include / "experiments" / "exp.yaml").write_text(DESIGN, encoding="utf-8")
     return Settings(home=tmp_path / "home", include=include, start=FIRST)
 
 
-def land(settings: Settings, day: date, *, late: Decimal = Decimal(0)) -> None:
-    """Commits the inputs of a day: 60 units exposed on the first, some of them buying every day."""
+def land(settings: Settings, day: date, *, late: Decimal = Decimal(0), without: int | None = None) -> None:
+    """Commits the inputs of a day: 60 units (but one) exposed on the first, some of them buying every day."""
     number = (day - FIRST).days
     exposed = [
         ("exp", "account", unit.to_bytes(16, "big"), ("control", "treatment")[unit % 2], moment(1))
         for unit in range(60)
+        if unit != without
     ]
     bought = [
         (f"{day}-{unit}", unit.to_bytes(16, "big"), "purchase", moment(24 * number + 2), unit + number + late)
         for unit in range(0, 60, 7)
+        if unit != without
     ]
 
     def build(ctx: JobContext) -> None:
@@ -111,10 +122,16 @@ def revenue(settings: Settings) -> dict[date, object]:
     }
 
 
+def measure(settings: Settings, day: date) -> JobResult:
+    """Both jobs of the DAG, one after the other."""
+    run_job(STATE_JOB, day, settings)
+    return run_job(JOB, day, settings)
+
+
 def _all(settings: Settings) -> None:
     for day in DAYS:
         land(settings, day)
-        run_job(JOB, day, settings)
+        measure(settings, day)
 
 
 def test_a_day_is_what_is_known_up_to_it(settings):
@@ -138,9 +155,9 @@ def test_a_day_is_what_is_known_up_to_it(settings):
 def test_the_same_again_does_nothing_and_a_late_row_is_carried_forward(settings):
     _all(settings)
     before = revenue(settings)
-    assert run_job(JOB, DAYS[0], settings).status == "up_to_date"
+    assert measure(settings, DAYS[0]).status == "up_to_date"
     land(settings, DAYS[1], late=Decimal("2.50"))
-    assert run_job(JOB, DAYS[1], settings).keys == (DAYS[1], DAYS[2])
+    assert measure(settings, DAYS[1]).keys == (DAYS[1], DAYS[2])
     own = len([unit for unit in range(0, 60, 7) if unit % 2])
     after = revenue(settings)
     assert after[DAYS[0]] == before[DAYS[0]]
@@ -152,8 +169,8 @@ def test_days_in_a_backfill_give_the_daily_numbers(settings, tmp_path):
     again = replace(settings, home=tmp_path / "again")
     for day in DAYS[::-1]:
         land(again, day)
-    assert run_job(JOB, DAYS[0], again).keys == tuple(DAYS)
-    for table in ("serving.experiment_metrics", "serving.experiment_checks"):
+    assert measure(again, DAYS[0]).keys == tuple(DAYS)
+    for table in (*DERIVED, "serving.experiment_metrics", "serving.experiment_checks"):
         assert rows(again, table) == rows(settings, table)
 
 
@@ -161,16 +178,16 @@ def test_a_changed_design_builds_its_days_again(settings):
     _all(settings)
     path = settings.include / "experiments" / "exp.yaml"
     path.write_text(DESIGN + "alpha: 0.1\n", encoding="utf-8")
-    assert run_job(JOB, DAYS[0], settings).keys == tuple(DAYS)
+    assert measure(settings, DAYS[0]).keys == tuple(DAYS)
     path.write_text("# only a remark\n" + DESIGN + "alpha: 0.1\n", encoding="utf-8")
-    assert run_job(JOB, DAYS[0], settings).status == "up_to_date"
+    assert measure(settings, DAYS[0]).status == "up_to_date"
 
 
 def test_an_experiment_that_has_not_begun_gives_no_rows_and_says_so(settings):
     path = settings.include / "experiments" / "exp.yaml"
     path.write_text(DESIGN + "start: 2026-01-07\n", encoding="utf-8")
     land(settings, DAYS[0])
-    result = run_job(JOB, DAYS[0], settings)
+    result = measure(settings, DAYS[0])
     assert [table.rows for table in result.tables] == [0, 0]
     assert result.notes["without_result"] == {"exp": "starts on 2026-01-07"}
 
@@ -179,7 +196,7 @@ def test_a_bad_design_is_refused_before_anything_is_written(settings):
     (settings.include / "experiments" / "exp.yaml").write_text(DESIGN.replace("0.5}", "0.6}", 1), encoding="utf-8")
     land(settings, DAYS[0])
     with pytest.raises(InputError, match=r"exp\.yaml, line 7: variants: the weights sum to 1\.1"):
-        run_job(JOB, DAYS[0], settings)
+        measure(settings, DAYS[0])
     assert rows(settings, "serving.experiment_metrics") == {}
 
 
@@ -188,4 +205,104 @@ def test_persons_as_units_are_refused(settings):
     (settings.include / "experiments" / "exp.yaml").write_text(design, encoding="utf-8")
     land(settings, DAYS[0])
     with pytest.raises(InputError, match=r"exp\.yaml: unit: the daily job reads no links"):
-        run_job(JOB, DAYS[0], settings)
+        measure(settings, DAYS[0])
+
+
+def _without(settings: Settings, table: str, condition: str) -> None:
+    """Takes rows out of all partitions of a table, as erasure does."""
+    with open_lake(settings) as lake:
+        spec = registry(settings.include).get(table)
+        for partition in lake.partitions(spec):
+            rewrite_partition(lake, spec, partition.values, lambda rows: f"FROM ({rows}) WHERE NOT {condition}")
+
+
+def test_the_numbers_forget_an_erased_person(settings, tmp_path):
+    for day in DAYS[:2]:
+        land(settings, day)
+        measure(settings, day)
+    erased = "= '\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x07'::BLOB"
+    own = {"derived.experiment_state": "unit", "clean.events": "account", "clean.exposures": "unit"}
+    for table, column in own.items():
+        _without(settings, table, f"{column} {erased}")
+    never = replace(settings, home=tmp_path / "never")
+    for day in DAYS:
+        land(never, day, without=7)
+    measure(never, DAYS[0])
+    land(settings, DAYS[2], without=7)
+    assert measure(settings, DAYS[2]).status == "done"
+    for table in ("derived.experiment_moments", "serving.experiment_metrics"):
+        assert rows(settings, table)[DAYS[2]] == rows(never, table)[DAYS[2]]
+
+
+def test_a_changed_design_is_measured_from_its_first_day(settings, tmp_path):
+    _all(settings)
+    path = settings.include / "experiments" / "exp.yaml"
+    changed = DESIGN + "  - {name: orders, kind: mean, events: [purchase]}\n"
+    path.write_text(changed, encoding="utf-8")
+    measure(settings, DAYS[2])  # the days before still count by the old design
+    again = replace(settings, home=tmp_path / "again")
+    for day in DAYS:
+        land(again, day)
+    measure(again, DAYS[0])
+    for table in ("derived.experiment_moments", "serving.experiment_metrics", "serving.experiment_checks"):
+        assert rows(settings, table)[DAYS[2]] == rows(again, table)[DAYS[2]]
+
+
+def test_who_withdraws_the_consent_that_the_audience_needs_is_taken_out(settings, tmp_path):
+    path = settings.include / "experiments" / "exp.yaml"
+    path.write_text(DESIGN + "audience: {consent: [personalisation]}\n", encoding="utf-8")
+    shutil.copytree(
+        INCLUDE.parent / "sql" / "clean" / "consents_v1", settings.include / "sql" / "clean" / "consents_v1"
+    )
+    registry.cache_clear()
+    again = replace(settings, home=tmp_path / "again")
+    for day in DAYS[:2]:
+        land(settings, day)
+        measure(settings, day)
+    for home in (settings, again):
+        _withdraw(home, DAYS[2], bytes(15) + b"\x07")
+    for day in DAYS:
+        land(again, day)
+    measure(again, DAYS[0])
+    land(settings, DAYS[2])
+    measure(settings, DAYS[2])
+    assert {row["n"] for row in rows(settings, "derived.experiment_moments")[DAYS[1]]} == {30}
+    by_arm = {row["variant"]: row["n"] for row in rows(settings, "derived.experiment_moments")[DAYS[2]]}
+    assert by_arm == {"control": 30, "treatment": 29}
+    assert rows(settings, "derived.experiment_moments")[DAYS[2]] == rows(again, "derived.experiment_moments")[DAYS[2]]
+
+
+def _withdraw(settings: Settings, day: date, account: bytes) -> None:
+    def build(ctx: JobContext) -> None:
+        hexed = account.hex()
+        ctx.write(
+            "clean.consents",
+            f"SELECT unhex('{hexed}') AS account, 'knowledge' AS domain, 'personalisation' AS purpose,"
+            f" false AS granted, TIMESTAMPTZ '{day} 01:00:00+00' AS ts, DATE '{day}' AS delivered_ds, 'consents' AS feed",
+        )
+
+    run_job(Job(name="clean", version=1, outputs=("clean.consents",), run=build), day, settings)
+
+
+def test_a_day_that_was_killed_leaves_nothing_and_is_the_same_when_run_again(settings, tmp_path, monkeypatch):
+    _all(settings)
+    again = replace(settings, home=tmp_path / "again")
+    for day in DAYS:
+        land(again, day)
+    with monkeypatch.context() as patched:
+        patched.setattr("crossdomain.jobs.experiment_state.tally_rows", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_job(STATE_JOB, DAYS[0], again)
+    assert rows(again, "derived.experiment_state") == {}
+    measure(again, DAYS[0])
+    for table in (*DERIVED, "serving.experiment_metrics"):
+        assert _checksums(again, table) == _checksums(settings, table)
+
+
+def _killed(tallies: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _checksums(settings: Settings, table: str) -> list[str]:
+    with open_lake(settings) as lake:
+        return [partition.checksum for partition in lake.partitions(registry(settings.include).get(table))]

@@ -14,6 +14,7 @@ from crossdomain.experiments import state
 from crossdomain.experiments.moments import carried, day_difference, held_moments, samples, units_by_day
 from crossdomain.experiments.state import Fold, fingerprint, fold_state, state_rows, view_totals
 from crossdomain.experiments.tallies import Tally, added, day_tallies, held_tallies
+from crossdomain.stats.cuped import MeanAndCovariate, RatioAndCovariate
 from crossdomain.stats.moments import Moments, PairMoments
 from crossdomain.stats.proportions import Successes
 from tests.unit.experiments.conftest import DESIGN, FIRST, act, expose, fill, world
@@ -171,16 +172,22 @@ def test_samples_are_those_of_the_units(held, design):
         rows = held.execute("SELECT totals, covariates, exposures FROM t WHERE variant = ?", [arm]).fetchall()
         totals = [row[0] for row in rows]
         found = samples(made, moments, LAST)
-        assert found["purchase_rate", arm].sample("proportion") == Successes(sum(int(t[1]) for t in totals), len(rows))
-        assert found["revenue", arm].sample("mean") == Moments(
+        assert found["purchase_rate", arm].sample(made.metric("purchase_rate")) == Successes(
+            sum(int(t[1]) for t in totals), len(rows)
+        )
+        assert found["revenue", arm].sample(made.metric("revenue")) == Moments(
             len(rows), sum(t[2] for t in totals), sum(t[2] ** 2 for t in totals)
         )
         clicks = PairMoments.of([t[7] for t in totals], [row[2] for row in rows])
-        assert found["clicks_per_exposure", arm].sample("ratio") == clicks
+        assert found["clicks_per_exposure", arm].sample(made.metric("clicks_per_exposure")) == clicks
         spent = found["spent", arm]
         want = np.array([[float(t[9]), float(row[1][0])] for t, row in zip(totals, rows, strict=True)])
         assert float(spent.xcx) == pytest.approx((want[:, 0] * want[:, 1]).sum())
         assert float(spent.cxcx) == pytest.approx((want[:, 1] ** 2).sum())
+        columns = [[t[9] for t in totals], [row[1][0] for row in rows]]
+        assert spent.sample(made.metric("spent")) == MeanAndCovariate.of(*columns)
+        columns = [[t[10] for t in totals], [t[11] for t in totals], [r[1][1] for r in rows], [r[1][2] for r in rows]]
+        assert found["spent_per_order", arm].sample(made.metric("spent_per_order")) == RatioAndCovariate.of(*columns)
     by_day = units_by_day(made, moments)
     assert sum(units["control"] + units["treatment"] for units in by_day.values()) == len(
         held.execute("FROM t").fetchall()
