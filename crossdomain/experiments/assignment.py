@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from crossdomain.experiments.design import Design
+
 SPACE = 1 << 64
 """Points are whole numbers from 0 up to this, excluded."""
 GLOBAL_HOLDOUT = "global"
@@ -231,6 +233,19 @@ def cuts(weights: Sequence[float]) -> list[int]:
             break
         ends[place - 1] = SPACE
     return ends
+
+
+def plan_of(design: Design, *, holdout: float = 0.0, later: Sequence[WeightPeriod] = ()) -> AssignmentPlan:
+    """The plan of a design.
+
+    Args:
+        design: The design; its experiment id is the salt, so that a copy under another id deals anew.
+        holdout: Share of all units that no experiment gets.
+        later: Weights that take the place of the design's from their days on, as a bandit moves them.
+    """
+    slot = None if design.layer is None else Slot(design.layer.name, design.layer.low, design.layer.high)
+    first = WeightPeriod(design.start, design.variants)
+    return AssignmentPlan(design.experiment_id, design.experiment_id, (first, *later), slot, holdout)
 
 
 def check_layer(plans: Sequence[AssignmentPlan]) -> None:

@@ -67,7 +67,7 @@ class Sums:
 
     def sample(self, metric: Metric) -> Sample:
         """What the comparison of a metric takes; with CUPED its covariate too."""
-        if metric.kind == "proportion":
+        if metric.kind == "proportion" and not metric.cuped:
             return Successes(int(self.x), self.n)
         if metric.kind == "ratio" and metric.cuped:
             return RatioAndCovariate(

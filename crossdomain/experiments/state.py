@@ -16,7 +16,6 @@ from datetime import date, timedelta
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from crossdomain.errors import InputError
 from crossdomain.experiments.design import Design
 from crossdomain.experiments.design_parts import Selection
 from crossdomain.experiments.selections import NUMBER, Binder, Part, condition, event_types, parts, total_sql
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
     import duckdb
 
 STATE_COLUMNS = (
-    "experiment_id", "design", "unit", "variant", "several", "exposed_ts", "exposed_ds", "first_ts", "first_ds",
-    "exposures", "totals", "covariates",
+    "experiment_id", "design", "unit", "variant", "several", "exposed_ts", "exposed_ds", "met_ts", "first_ts",
+    "first_ds", "exposures", "totals", "covariates",
 )  # fmt: skip
 _EVENTS = {
     "account": "clean.events",
@@ -94,8 +93,8 @@ def fold_state(con: duckdb.DuckDBPyConnection, design: Design, fold: Fold) -> No
     they are then, with ``counted`` (analysed: one variant, known, and begun) and ``written`` (changed, or leaving).
 
     An event counts if its business day lies in the design's window and its time is not before the unit's first
-    exposure (with a trigger: the first such event from the exposure on); one in the same second counts, since logs
-    are often that coarse. A covariate is the same number over the ``cuped_days`` times 24 hours before it.
+    exposure (with an exposure event or a trigger: the first such event from there on); one in the same second counts,
+    since logs are often that coarse. A covariate is the same number over the ``cuped_days`` times 24 hours before it.
 
     Args:
         con: Connection with views ``clean.exposures`` and ``clean.events``, and ``held.experiment_state`` (ds and the
@@ -110,7 +109,8 @@ def fold_state(con: duckdb.DuckDBPyConnection, design: Design, fold: Fold) -> No
     own, covariates = parts(design), covariate_parts(design)
     query = f"""
 CREATE OR REPLACE TEMP TABLE state_after AS
-WITH known AS ({_known(design, fold, bind)}),
+WITH known AS ({_known(fold, bind)}),
+met AS ({_met(design, bind, first, last)}),
 begun AS ({_begun(design, bind, first, last)}),
 counted AS (
   SELECT *, NOT several AND first_ts IS NOT NULL AND variant IN ({bind.all([name for name, _ in design.variants])})
@@ -119,10 +119,12 @@ counted AS (
 ),
 gained AS ({_gained(design, own, bind, first, last)}),
 prior AS ({_prior(design, covariates, bind, first, last)})
-SELECT k.unit, k.variant, k.several, k.exposed_ts, k.exposed_ds, k.first_ts, k.first_ds, k.exposures, k.counted,
+SELECT k.unit, k.variant, k.several, k.exposed_ts, k.exposed_ds, k.met_ts, k.first_ts, k.first_ds,
+  k.exposures, k.counted,
   {_totals(own)} AS totals,
   {_covariates(covariates)} AS covariates,
-  k.is_new OR k.seen OR k.leaving OR k.begins OR totals IS DISTINCT FROM k.old_totals AS written
+  k.is_new OR k.seen OR k.leaving OR k.begins
+    OR k.met_ts IS DISTINCT FROM k.old_met_ts OR totals IS DISTINCT FROM k.old_totals AS written
 FROM counted AS k LEFT JOIN gained AS g ON g.unit = k.unit LEFT JOIN prior AS p ON p.unit = k.unit
 """  # noqa: S608 - our own text; every value of the design is bound
     con.execute(query, bind.values).fetchall()
@@ -132,7 +134,7 @@ def state_rows(design: Design, fold: Fold) -> str:
     """SQL of the rows of ``state_after`` to be written, as the table's columns."""
     return (
         f"SELECT {_text(design.experiment_id)} AS experiment_id, {_text(fold.design)} AS design, unit, variant,"  # noqa: S608
-        " several, exposed_ts, exposed_ds, first_ts, first_ds, exposures, totals, covariates"
+        " several, exposed_ts, exposed_ds, met_ts, first_ts, first_ds, exposures, totals, covariates"
         " FROM state_after WHERE written"
     )
 
@@ -201,7 +203,8 @@ def _before(con: duckdb.DuckDBPyConnection, design: Design, fold: Fold, first: d
     if not fold.held:
         con.execute(
             "CREATE OR REPLACE TEMP TABLE state_before (ds DATE, unit BLOB, variant VARCHAR, several BOOLEAN, "
-            "exposed_ts TIMESTAMPTZ, exposed_ds DATE, first_ts TIMESTAMPTZ, first_ds DATE, exposures BIGINT, "
+            "exposed_ts TIMESTAMPTZ, exposed_ds DATE, met_ts TIMESTAMPTZ, first_ts TIMESTAMPTZ, first_ds DATE, "
+            "exposures BIGINT, "
             f"totals {NUMBER}[], covariates {NUMBER}[])"
         )
         return
@@ -223,47 +226,62 @@ def _before(con: duckdb.DuckDBPyConnection, design: Design, fold: Fold, first: d
     ).fetchall()
 
 
-def _known(design: Design, fold: Fold, bind: Binder) -> str:
-    """Every unit of the fold with its exposures so far; without a trigger its analysis begins with the first one."""
-    begins = not _anchors(design)
+def _known(fold: Fold, bind: Binder) -> str:
+    """Every unit of the fold with its exposures so far, and from when on it was known to be analysed."""
     return f"""
   SELECT coalesce(b.unit, t.unit) AS unit,
     coalesce(b.variant, t.variant) AS variant,
     coalesce(b.several, false) OR coalesce(t.several, false) OR coalesce(b.variant <> t.variant, false) AS several,
     coalesce(b.exposed_ts, t.exposed_ts) AS exposed_ts,
     coalesce(b.exposed_ds, t.exposed_ds) AS exposed_ds,
-    coalesce(b.first_ts, {"t.exposed_ts" if begins else "NULL"}) AS begun_ts,
-    coalesce(b.first_ds, {"t.exposed_ds" if begins else "NULL"}) AS begun_ds,
+    b.met_ts AS old_met_ts, b.first_ts AS old_first_ts, b.first_ds AS old_first_ds,
     coalesce(b.exposures, 0) + coalesce(t.exposures, 0) AS exposures,
-    b.totals AS old_totals, b.covariates AS old_covariates, b.first_ts AS old_first_ts,
+    b.totals AS old_totals, b.covariates AS old_covariates,
     b.unit IS NULL AS is_new, t.unit IS NOT NULL AS seen, coalesce(b.ds = {bind(fold.leaving)}, false) AS leaving
   FROM state_before AS b FULL JOIN state_exposed AS t ON b.unit = t.unit"""  # noqa: S608
 
 
-def _begun(design: Design, bind: Binder, first: date, last: date) -> str:
-    """Units with the moment from which they are analysed."""
-    anchors = _anchors(design)
-    begins = "first_ts IS NOT NULL AND old_first_ts IS NULL AS begins"
-    if not anchors:
-        return f"SELECT * EXCLUDE (begun_ts, begun_ds), begun_ts AS first_ts, begun_ds AS first_ds, {begins} FROM known"  # noqa: S608
-    (anchor,) = anchors
+def _met(design: Design, bind: Binder, first: date, last: date) -> str:
+    """Units with the moment of their exposure: its row, or the first event that counts as exposure from there on."""
+    if design.exposure_event is None:
+        return "SELECT *, exposed_ts AS met_ts, exposed_ds AS met_ds FROM known"
+    found = _first_event(
+        design, design.exposure_event, bind, first, last, "known", "k.old_met_ts IS NULL", "exposed_ts"
+    )
     return f"""
-  SELECT k.* EXCLUDE (begun_ts, begun_ds),
-    coalesce(k.begun_ts, a.ts) AS first_ts, coalesce(k.begun_ds, a.ds) AS first_ds, {begins}
-  FROM known AS k LEFT JOIN (
+  SELECT k.*, coalesce(k.old_met_ts, a.ts) AS met_ts, a.ds AS met_ds
+  FROM known AS k LEFT JOIN ({found}) AS a ON a.unit = k.unit"""  # noqa: S608
+
+
+def _begun(design: Design, bind: Binder, first: date, last: date) -> str:
+    """Units with the moment from which they are analysed: their exposure, or the trigger from there on."""
+    begins = "first_ts IS NOT NULL AND old_first_ts IS NULL AS begins"
+    if design.trigger is None:
+        return (
+            "SELECT *, coalesce(old_first_ts, met_ts) AS first_ts, "  # noqa: S608
+            "coalesce(old_first_ds, met_ds) AS first_ds, "
+            f"{begins} FROM met"
+        )
+    found = _first_event(design, design.trigger, bind, first, last, "met", "k.old_first_ts IS NULL", "met_ts")
+    return f"""
+  SELECT k.*, coalesce(k.old_first_ts, a.ts) AS first_ts, coalesce(k.old_first_ds, a.ds) AS first_ds, {begins}
+  FROM met AS k LEFT JOIN ({found}) AS a ON a.unit = k.unit"""  # noqa: S608
+
+
+def _first_event(
+    design: Design, chosen: Selection, bind: Binder, first: date, last: date, units: str, waiting: str, since: str
+) -> str:
+    """SQL of the first event of a selection of each waiting unit, from a moment of the unit on."""
+    return f"""
     SELECT k.unit, min(e.ts) AS ts, min(e.ds) AS ds
-    FROM known AS k JOIN {_EVENTS[design.unit]} AS e ON e.account = k.unit
-    WHERE k.begun_ts IS NULL AND e.ds BETWEEN {bind(first)} AND {bind(last)} AND e.ts >= k.exposed_ts
-      AND {condition(anchor.events, anchor, bind)}
-    GROUP BY k.unit
-  ) AS a ON a.unit = k.unit"""  # noqa: S608
+    FROM {units} AS k JOIN {_EVENTS[design.unit]} AS e ON e.account = k.unit
+    WHERE {waiting} AND e.ds BETWEEN {bind(first)} AND {bind(last)} AND e.ts >= k.{since}
+      AND {condition(chosen.events, chosen, bind)}
+    GROUP BY k.unit"""  # noqa: S608
 
 
 def _anchors(design: Design) -> tuple[Selection, ...]:
-    found = tuple(one for one in (design.exposure_event, design.trigger) if one is not None)
-    if len(found) > 1:
-        raise InputError(f"{design.source}: give exposure_event or trigger, not both: one event begins the analysis")
-    return found
+    return tuple(one for one in (design.exposure_event, design.trigger) if one is not None)
 
 
 def _gained(design: Design, own: tuple[Part, ...], bind: Binder, first: date, last: date) -> str:

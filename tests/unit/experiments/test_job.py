@@ -278,7 +278,8 @@ def _withdraw(settings: Settings, day: date, account: bytes) -> None:
         ctx.write(
             "clean.consents",
             f"SELECT unhex('{hexed}') AS account, 'knowledge' AS domain, 'personalisation' AS purpose,"
-            f" false AS granted, TIMESTAMPTZ '{day} 01:00:00+00' AS ts, DATE '{day}' AS delivered_ds, 'consents' AS feed",
+            f" false AS granted, TIMESTAMPTZ '{day} 01:00:00+00' AS ts,"
+            f" DATE '{day}' AS delivered_ds, 'consents' AS feed",
         )
 
     run_job(Job(name="clean", version=1, outputs=("clean.consents",), run=build), day, settings)

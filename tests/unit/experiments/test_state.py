@@ -9,7 +9,6 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from crossdomain.errors import InputError
 from crossdomain.experiments import state
 from crossdomain.experiments.moments import carried, day_difference, held_moments, samples, units_by_day
 from crossdomain.experiments.state import Fold, fingerprint, fold_state, state_rows, view_totals
@@ -40,7 +39,8 @@ cuped_days: 2
 def held(con):
     con.execute(
         "CREATE SCHEMA held; CREATE TABLE held.experiment_state (ds DATE, experiment_id VARCHAR, design VARCHAR,"
-        " unit BLOB, variant VARCHAR, several BOOLEAN, exposed_ts TIMESTAMPTZ, exposed_ds DATE, first_ts TIMESTAMPTZ,"
+        " unit BLOB, variant VARCHAR, several BOOLEAN, exposed_ts TIMESTAMPTZ, exposed_ds DATE, met_ts TIMESTAMPTZ,"
+        " first_ts TIMESTAMPTZ,"
         " first_ds DATE, exposures BIGINT, totals DECIMAL(18,2)[], covariates DECIMAL(18,2)[])"
     )
     return con
@@ -51,7 +51,8 @@ def whole(con, design, until):
     fold = Fold(date.min, until, held=False, design=fingerprint(design))
     fold_state(con, design, fold)
     rows = con.execute(
-        "SELECT unit, variant, several, exposed_ts, first_ts, exposures, totals, covariates FROM state_after ORDER BY 1"
+        "SELECT unit, variant, several, exposed_ts, met_ts, first_ts, exposures, totals, covariates"
+        " FROM state_after ORDER BY 1"
     ).fetchall()
     return carried({}, day_difference(con, design)), added({}, day_tallies(con, design, fold)), rows
 
@@ -79,7 +80,7 @@ class Daily:
 
     def rows(self):
         return self.con.execute(
-            "SELECT unit, variant, several, exposed_ts, first_ts, exposures, totals, covariates"
+            "SELECT unit, variant, several, exposed_ts, met_ts, first_ts, exposures, totals, covariates"
             " FROM held.experiment_state QUALIFY row_number() OVER (PARTITION BY unit ORDER BY ds DESC) = 1 ORDER BY 1"
         ).fetchall()
 
@@ -89,6 +90,7 @@ DESIGNS = {
     "rich": RICH,
     "trigger": RICH + "trigger: {events: [click], where: {placement: home}}\n",
     "exposure event": DESIGN + "exposure_event: {events: [view]}\n",
+    "both": DESIGN + "exposure_event: {events: [view]}\ntrigger: {events: [click]}\n",
     "window": RICH + f"start: {FIRST + timedelta(days=1)}\nend: {FIRST + timedelta(days=3)}\n",
 }
 
@@ -254,7 +256,19 @@ def test_a_fingerprint_changes_with_what_is_counted_only(design):
     assert fingerprint(made, "left") != fingerprint(made)
 
 
-def test_one_event_begins_the_analysis(held, design):
+def test_the_trigger_counts_from_the_exposure_event_on(held, design):
     made = design(DESIGN + "trigger: {events: [click]}\nexposure_event: {events: [view]}\n")
-    with pytest.raises(InputError, match="exposure_event or trigger, not both"):
-        fold_state(held, made, Fold(date.min, LAST, held=False))
+    account = b"a" * 16
+    expose(held, account, "control", 1)
+    for hours, kind in ((0, "view"), (2, "click"), (30, "view"), (55, "click")):
+        act(held, account, kind, hours)
+    for hours, value in ((3, 1), (31, 2), (54, 4), (55, 8), (60, 16)):
+        act(held, account, "purchase", hours, value=Decimal(value))
+    daily = Daily(held, made)
+    for step in range(3):
+        daily.fold(FIRST + timedelta(days=step))
+        if step < 2:
+            assert daily.strata == {}
+            assert daily.tallies[Tally("waiting", FIRST, "control")] == 1
+    assert samples(made, daily.strata, LAST)["revenue", "control"].x == 24
+    assert Tally("waiting", FIRST, "control") not in daily.tallies
