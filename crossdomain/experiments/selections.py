@@ -83,19 +83,20 @@ def event_types(chosen: Sequence[Part]) -> list[str]:
     return sorted({kind for selection in selections for kind in selection.events + selection.subtract})
 
 
-def total_sql(part: Part, bind: Binder, *, first_ds: str | None = "k.first_ds") -> str:
-    """SQL aggregate of a part over a unit's events ``e``.
+def total_sql(part: Part, bind: Binder, *, when: str | None = None, all_days: bool = False) -> str:
+    """SQL aggregate of a part over the events ``e`` of a unit ``k``.
 
     Args:
         part: A part with a selection.
         bind: Takes the design's values.
-        first_ds: SQL of the unit's first day, which days after exposure are counted from; None: all days count.
+        when: SQL of whether an event counts at all; None where the query has seen to that.
+        all_days: Whether the days after exposure that the selection names do not matter.
     """
     selection = part.selection
     assert selection is not None
-    within = ""
-    if selection.days is not None and first_ds is not None:
-        within = f" AND e.ds - {first_ds} BETWEEN {bind(selection.days[0])} AND {bind(selection.days[1])}"
+    within = "" if when is None else f" AND {when}"
+    if selection.days is not None and not all_days:
+        within += f" AND e.ds - k.first_ds BETWEEN {bind(selection.days[0])} AND {bind(selection.days[1])}"
     added = condition(selection.events, selection, bind) + within
     if part.keeps_largest:
         return f"CAST(max(CASE WHEN {added} THEN 1 ELSE 0 END) AS {NUMBER})"

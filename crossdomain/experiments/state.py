@@ -11,6 +11,7 @@ before.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from hashlib import blake2b
@@ -107,6 +108,7 @@ def fold_state(con: duckdb.DuckDBPyConnection, design: Design, fold: Fold) -> No
     _before(con, design, fold, first, last)
     bind = Binder()
     own, covariates = parts(design), covariate_parts(design)
+    prior = " LEFT JOIN prior AS p ON p.unit = k.unit" if fold.held else ""
     query = f"""
 CREATE OR REPLACE TEMP TABLE state_after AS
 WITH known AS ({_known(fold, bind)}),
@@ -117,15 +119,14 @@ counted AS (
     AS counted
   FROM begun
 ),
-gained AS ({_gained(design, own, bind, first, last)}),
-prior AS ({_prior(design, covariates, bind, first, last)})
+{_sums(design, fold, bind)}
 SELECT k.unit, k.variant, k.several, k.exposed_ts, k.exposed_ds, k.met_ts, k.first_ts, k.first_ds,
   k.exposures, k.counted,
   {_totals(own)} AS totals,
-  {_covariates(covariates)} AS covariates,
+  {_covariates(covariates, "p" if fold.held else "g")} AS covariates,
   k.is_new OR k.seen OR k.leaving OR k.begins
     OR k.met_ts IS DISTINCT FROM k.old_met_ts OR totals IS DISTINCT FROM k.old_totals AS written
-FROM counted AS k LEFT JOIN gained AS g ON g.unit = k.unit LEFT JOIN prior AS p ON p.unit = k.unit
+FROM counted AS k LEFT JOIN gained AS g ON g.unit = k.unit{prior}
 """  # noqa: S608 - our own text; every value of the design is bound
     con.execute(query, bind.values).fetchall()
 
@@ -190,7 +191,7 @@ def _exposed(con: duckdb.DuckDBPyConnection, design: Design, first: date, last: 
     con.execute(
         "CREATE OR REPLACE TEMP TABLE state_exposed AS "  # noqa: S608 - our own text
         "SELECT unit, min(ts) AS exposed_ts, min(ds) AS exposed_ds, "
-        "arg_min(variant, struct_pack(ts, variant)) AS variant, min(variant) <> max(variant) AS several, "
+        "if(min(variant) = max(variant), min(variant), '') AS variant, min(variant) <> max(variant) AS several, "
         f"count(*) AS exposures FROM clean.exposures {without} "
         "WHERE experiment_id = $experiment AND unit_type = $unit_type AND ds BETWEEN $first AND $last GROUP BY unit",
         {"experiment": design.experiment_id, "unit_type": design.unit, "first": first, "last": last},
@@ -230,8 +231,8 @@ def _known(fold: Fold, bind: Binder) -> str:
     """Every unit of the fold with its exposures so far, and from when on it was known to be analysed."""
     return f"""
   SELECT coalesce(b.unit, t.unit) AS unit,
-    coalesce(b.variant, t.variant) AS variant,
     coalesce(b.several, false) OR coalesce(t.several, false) OR coalesce(b.variant <> t.variant, false) AS several,
+    if(b.several OR t.several OR b.variant <> t.variant, '', coalesce(b.variant, t.variant)) AS variant,
     coalesce(b.exposed_ts, t.exposed_ts) AS exposed_ts,
     coalesce(b.exposed_ds, t.exposed_ds) AS exposed_ds,
     b.met_ts AS old_met_ts, b.first_ts AS old_first_ts, b.first_ds AS old_first_ds,
@@ -284,32 +285,44 @@ def _anchors(design: Design) -> tuple[Selection, ...]:
     return tuple(one for one in (design.exposure_event, design.trigger) if one is not None)
 
 
-def _gained(design: Design, own: tuple[Part, ...], bind: Binder, first: date, last: date) -> str:
-    sums = [f"{total_sql(part, bind)} AS {part.column}" for part in own if part.selection is not None]
+def _sums(design: Design, fold: Fold, bind: Binder) -> str:
+    """Sums of the fold's events by unit, ``gained``, and of those before, ``prior``.
+
+    At once, both come of one pass over the events; day by day only units that begin are joined to the days before.
+    """
+    first, last = window_of(design, fold)
+    own = [part for part in parts(design) if part.selection is not None]
+    covariates = covariate_parts(design)
     kinds = event_types(own)
     if not kinds:
-        return "SELECT unit FROM counted WHERE false"
-    return f"""
-  SELECT k.unit, {", ".join(sums)}
-  FROM counted AS k JOIN {_EVENTS[design.unit]} AS e ON e.account = k.unit
-  WHERE k.counted AND e.ds BETWEEN {bind(first)} AND {bind(last)} AND e.ts >= k.first_ts
-    AND e.event_type IN ({bind.all(kinds)})
-  GROUP BY k.unit"""  # noqa: S608
-
-
-def _prior(design: Design, covariates: tuple[Part, ...], bind: Binder, first: date, last: date) -> str:
+        return "gained AS (SELECT unit FROM counted WHERE false), prior AS (SELECT unit FROM counted WHERE false)"
+    since, before = "e.ts >= k.first_ts", "e.ts < k.first_ts"
+    if covariates:
+        before += f" AND e.ts >= k.first_ts - to_days(CAST({bind(design.cuped_days)} AS INTEGER))"
+    if not fold.held:
+        sums = [f"{total_sql(part, bind, when=since)} AS {part.column}" for part in own]
+        sums += [f"{total_sql(part, bind, when=before, all_days=True)} AS c{part.column}" for part in covariates]
+        return f"gained AS ({_by_unit(design, sums, kinds, bind, date.min, last, 'k.counted')})"
+    sums = [f"{total_sql(part, bind)} AS {part.column}" for part in own]
+    gained = _by_unit(design, sums, kinds, bind, first, last, f"k.counted AND {since}")
     if not covariates:
-        return "SELECT unit FROM counted WHERE false"
+        return f"gained AS ({gained}), prior AS (SELECT unit FROM gained WHERE false)"  # noqa: S608
     assert design.cuped_days is not None
-    # The day before, since a business day may begin up to a day after the same moment of the time zone's midnight.
-    earliest = first - timedelta(days=design.cuped_days + 1) if first > date.min + timedelta(days=400) else date.min
-    sums = [f"{total_sql(part, bind, first_ds=None)} AS c{part.column}" for part in covariates]
+    # A day more: the moment of a business day's beginning may lie a day before that of the unit's first event.
+    earliest = first - timedelta(days=design.cuped_days + 1)
+    sums = [f"{total_sql(part, bind, all_days=True)} AS c{part.column}" for part in covariates]
+    kinds = event_types(covariates)
+    prior = _by_unit(design, sums, kinds, bind, earliest, last, f"k.counted AND k.begins AND {before}")
+    return f"gained AS ({gained}), prior AS ({prior})"
+
+
+def _by_unit(
+    design: Design, sums: Sequence[str], kinds: Sequence[str], bind: Binder, first: date, last: date, where: str
+) -> str:
     return f"""
   SELECT k.unit, {", ".join(sums)}
   FROM counted AS k JOIN {_EVENTS[design.unit]} AS e ON e.account = k.unit
-  WHERE k.counted AND k.begins AND e.ds BETWEEN {bind(earliest)} AND {bind(last)}
-    AND e.ts < k.first_ts AND e.ts >= k.first_ts - to_days(CAST({bind(design.cuped_days)} AS INTEGER))
-    AND e.event_type IN ({bind.all(event_types(covariates))})
+  WHERE {where} AND e.ds BETWEEN {bind(first)} AND {bind(last)} AND e.event_type IN ({bind.all(kinds)})
   GROUP BY k.unit"""  # noqa: S608
 
 
@@ -326,13 +339,13 @@ def _totals(own: tuple[Part, ...]) -> str:
     return f"CASE WHEN k.counted THEN [{', '.join(numbers)}] ELSE {_EMPTY} END"
 
 
-def _covariates(covariates: tuple[Part, ...]) -> str:
+def _covariates(covariates: tuple[Part, ...], prior: str) -> str:
     if not covariates:
         return _EMPTY
-    numbers = [
-        f"CAST(CASE WHEN k.begins THEN coalesce(p.c{part.column}, 0) ELSE k.old_covariates[{place}] END AS {NUMBER})"
-        for place, part in enumerate(covariates, 1)
-    ]
+    numbers = []
+    for place, part in enumerate(covariates, 1):
+        now = f"coalesce({prior}.c{part.column}, 0)"
+        numbers.append(f"CAST(CASE WHEN k.begins THEN {now} ELSE k.old_covariates[{place}] END AS {NUMBER})")
     return f"CASE WHEN k.counted THEN [{', '.join(numbers)}] ELSE {_EMPTY} END"
 
 

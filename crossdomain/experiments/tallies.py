@@ -26,7 +26,7 @@ class Tally:
             with), ``exposures`` (by their day), ``other_unit`` and ``before_start`` (exposures that do not count),
             ``events`` (of anybody, by their day).
         day: Business day.
-        variant: Variant; of ``several`` the first one seen.
+        variant: Variant; empty where there is none, or several.
     """
 
     name: str

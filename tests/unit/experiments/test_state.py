@@ -133,7 +133,7 @@ def test_a_unit_seen_in_a_second_variant_leaves_the_moments(held, design):
     assert samples(daily.design, daily.strata, FIRST)["revenue", "control"].x == 5
     daily.fold(FIRST + timedelta(days=1))
     assert daily.strata == {}
-    assert daily.tallies[Tally("several", FIRST, "control")] == 1
+    assert daily.tallies[Tally("several", FIRST, "")] == 1
 
 
 def test_covariates_are_what_came_before_the_first_exposure(held, design):
