@@ -86,6 +86,8 @@ class Metric:
         winsorize: Caps of a mean's values; None leaves them.
         cuped: Whether the same metric in the ``cuped_days`` before the experiment is the covariate.
         covariate: Covariate of a metric of a file; None without CUPED.
+        missing: What a missing value in a file's column means: the metric is not measured (``refuse``), it stands for
+            0 (``zero``), or its row does not count for the metric (``leave_out``).
     """
 
     name: str
@@ -100,6 +102,7 @@ class Metric:
     winsorize: Winsorizing | None = None
     cuped: bool = False
     covariate: Covariate | None = None
+    missing: Literal["refuse", "zero", "leave_out"] = "refuse"
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,7 @@ def read_metric(file: DesignFile, position: int, columns: FileColumns | None) ->
     if numerator == EXPOSURES and _over_events(file, columns):
         raise file.error([*where, "numerator"], "exposures can only be a denominator")
     cuped = content.get("cuped", False)
+    trials = columns is not None and columns.unit is None and denominator is not None
     return Metric(
         name=content["name"],
         kind=kind,
@@ -100,6 +101,8 @@ def read_metric(file: DesignFile, position: int, columns: FileColumns | None) ->
         winsorize=_winsorizing(content.get("winsorize")),
         cuped=cuped is True,
         covariate=_covariate(file, [*where, "cuped"], cuped, kind, columns),
+        # Rows of totals (a day an arm) may not be known yet; a unit's number always should be.
+        missing=content.get("missing", "leave_out" if trials else "refuse"),
     )
 
 
@@ -111,7 +114,7 @@ def _check_keys(file: DesignFile, where: Where, content: Mapping[str, Any], colu
     rows = columns is not None and columns.events is None
     pair = counts or kind == "ratio" or (rows and kind == "proportion" and "column" not in content)
     own = {"numerator", "denominator"} if pair else {"column"} if rows else _SELECTION_KEYS
-    extra = _OF_KIND[kind] - ({"cuped"} if counts else set())
+    extra = _OF_KIND[kind] - ({"cuped"} if counts else set()) | ({"missing"} if rows else set())
     data = "counts" if counts else "rows" if rows else "events"
     if unknown := sorted(set(content) - own - extra - {"name", "kind", "relative", "better"}):
         raise file.error([*where, unknown[0]], f"does not belong to a metric of kind {kind} over {data}")

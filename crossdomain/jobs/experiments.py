@@ -81,11 +81,11 @@ def config(settings: Settings) -> dict[str, Any]:
 
 
 def _table(ctx: JobContext, name: str, row_type: type, rows: Sequence[object]) -> pa.Table:
-    """Rows as an Arrow table whose types do not depend on the values (all may be null, or none there)."""
+    """The table's columns of the rows, with types that do not depend on the values (all may be null, or none there)."""
     arrow = {"VARCHAR": pa.string(), "DOUBLE": pa.float64(), "BIGINT": pa.int64(), "BOOLEAN": pa.bool_()}
     arrow["DATE"] = pa.date32()
     types = {column.name: arrow[column.type] for column in ctx.tables.get(name).columns}
-    names = [field.name for field in fields(row_type)]
+    names = [field.name for field in fields(row_type) if field.name in types]
     columns = [pa.array([getattr(row, name) for row in rows], types[name]) for name in names]
     return pa.table(dict(zip(names, columns, strict=True)))
 

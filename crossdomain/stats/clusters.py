@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from scipy import stats
 
@@ -11,14 +12,21 @@ from crossdomain.stats.comparison import Comparison, Relative, Unmeasurable, che
 from crossdomain.stats.moments import PairMoments
 
 
+@dataclass(frozen=True)
+class ClusteredMean:
+    """An arm whose clusters were randomised.
+
+    Attributes:
+        moments: Moments over the clusters of (sum of the values, number of units).
+        n: Units.
+    """
+
+    moments: PairMoments
+    n: int
+
+
 def compare_clustered_means(
-    control: PairMoments,
-    treatment: PairMoments,
-    *,
-    units_control: int,
-    units_treatment: int,
-    alpha: float = 0.05,
-    relative: Relative = "delta",
+    control: ClusteredMean, treatment: ClusteredMean, *, alpha: float = 0.05, relative: Relative = "delta"
 ) -> Comparison:
     """Difference of the means of units whose clusters were randomised.
 
@@ -27,10 +35,8 @@ def compare_clustered_means(
     with Satterthwaite's degrees of freedom from the clusters.
 
     Args:
-        control: Moments over the control's clusters of (sum of the values, number of units).
-        treatment: The same of the treatment.
-        units_control: Units of the control, for the result.
-        units_treatment: Units of the treatment.
+        control: The control.
+        treatment: The treatment.
         alpha: One minus the confidence of the intervals.
         relative: Convention of the relative effect's interval.
 
@@ -39,15 +45,16 @@ def compare_clustered_means(
         InputError: An option is not valid.
     """
     check_alpha(alpha)
-    if min(control.n, treatment.n) < 2:
-        raise Unmeasurable("too_few_units", f"it needs two clusters an arm: {control.n} and {treatment.n}")
-    if control.y == 0 or treatment.y == 0:
+    c, t = control.moments, treatment.moments
+    if min(c.n, t.n) < 2:
+        raise Unmeasurable("too_few_units", f"it needs two clusters an arm: {c.n} and {t.n}")
+    if c.y == 0 or t.y == 0:
         raise Unmeasurable("zero_denominator", "an arm's clusters have no units")
-    var_c, var_t = control.ratio_variance, treatment.ratio_variance
+    var_c, var_t = c.ratio_variance, t.ratio_variance
     if var_c + var_t == 0:
         raise Unmeasurable("zero_variance", "every cluster has the same mean in each arm: there is no test")
-    df = (var_c + var_t) ** 2 / (var_c**2 / (control.n - 1) + var_t**2 / (treatment.n - 1))
-    estimate, se = treatment.ratio - control.ratio, math.sqrt(var_c + var_t)
+    df = (var_c + var_t) ** 2 / (var_c**2 / (c.n - 1) + var_t**2 / (t.n - 1))
+    estimate, se = t.ratio - c.ratio, math.sqrt(var_c + var_t)
     quantile = float(stats.t.ppf(1 - alpha / 2, df))
     return Comparison(
         estimate=estimate,
@@ -57,11 +64,11 @@ def compare_clustered_means(
         statistic=estimate / se,
         df=df,
         p=float(2 * stats.t.sf(abs(estimate / se), df)),
-        mean=treatment.ratio,
-        mean_control=control.ratio,
-        n=units_treatment,
-        n_control=units_control,
-        relative=relative_effect(treatment.ratio, var_t, control.ratio, var_c, quantile=quantile, method=relative),
+        mean=t.ratio,
+        mean_control=c.ratio,
+        n=treatment.n,
+        n_control=control.n,
+        relative=relative_effect(t.ratio, var_t, c.ratio, var_c, quantile=quantile, method=relative),
         alpha=alpha,
         method="clustered_t",
     )
