@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from crossdomain.experiments.design import Design
 from crossdomain.experiments.design_parts import Metric
+from crossdomain.experiments.samples import Sample
 from crossdomain.experiments.selections import NUMBER, Part, matured_after, parts
 from crossdomain.experiments.state import covariate_parts, newest_rows
 from crossdomain.stats.cuped import MeanAndCovariate, RatioAndCovariate
@@ -25,8 +26,6 @@ from crossdomain.stats.proportions import Successes
 if TYPE_CHECKING:
     import duckdb
 
-Sample = Successes | Moments | PairMoments | MeanAndCovariate | RatioAndCovariate
-"""What one arm gives for one metric: of a proportion, a mean, a ratio, a mean or ratio with CUPED."""
 _ZERO = Decimal(0)
 
 

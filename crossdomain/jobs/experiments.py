@@ -55,6 +55,7 @@ def _analyze(ctx: JobContext, design: Design, fingerprints: dict[str, str]) -> A
     from crossdomain.experiments.counts import analyze_daily_counts
     from crossdomain.experiments.daily import Measured, analyze_measured
     from crossdomain.experiments.results import NoResult
+    from crossdomain.experiments.state import view_totals
     from crossdomain.jobs.experiment_state import read_moments, read_tallies
 
     name = design.experiment_id
@@ -62,10 +63,8 @@ def _analyze(ctx: JobContext, design: Design, fingerprints: dict[str, str]) -> A
         return NoResult(name, f"starts on {design.start}")
     if design.data == "counts":
         return analyze_daily_counts(design, read_daily_counts(ctx.con, design), ctx.ds)
-    measured = Measured(
-        read_moments(ctx, name, schema="derived"), read_tallies(ctx, name, schema="derived"), fingerprints[name]
-    )
-    return analyze_measured(ctx.con, design, measured, ctx.ds)
+    measured = Measured(read_moments(ctx, name, schema="derived"), read_tallies(ctx, name, schema="derived"))
+    return analyze_measured(ctx.con, design, measured, ctx.ds, lambda: view_totals(ctx.con, design, fingerprints[name]))
 
 
 def _fingerprints(ctx: JobContext) -> dict[str, str]:
