@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from crossdomain.cli import experiment_assign
+from crossdomain.cli import experiment_assign, experiment_promote
 from crossdomain.cli.output import Json, show
 from crossdomain.errors import MissingInput
 from crossdomain.settings import Settings, parse_day
 
 app = typer.Typer(no_args_is_help=True, help="Experiments.")
 app.command()(experiment_assign.assign)
+app.command()(experiment_promote.promote)
 
 
 @app.callback()

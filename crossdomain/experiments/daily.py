@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from scipy.stats import chi2 as chi2_distribution
 
+from crossdomain.experiments.allocation import weighted_samples
 from crossdomain.experiments.assignment import WeightPeriod
 from crossdomain.experiments.checks import (
     alike_before_check,
@@ -74,8 +75,7 @@ def analyze_measured(
         measured: Moments and counts as of ``until``.
         until: Business day.
         make_totals: Makes temporary table ``experiment_totals`` of the units' state; called where a metric needs it.
-        weights: Weights that took the place of the design's from their days on; then units are compared within
-            periods of the same weights.
+        weights: Weights over time where they changed, by first day; then units count by the inverse of theirs.
 
     Returns:
         The analysis, or why there is none: not started, or nothing was exposed yet.
@@ -89,7 +89,10 @@ def analyze_measured(
     counted = tuple(units.by_variant.values())
     progress = measure_progress(design, units=sum(counted), day=(window.last - window.first).days + 1)
     checks = tuple(_checks(design, measured, window, units, weights))
-    found = state_samples(con, design, measured.strata, window.last, make_totals)
+    if weights:
+        found = weighted_samples(design, measured.strata, weights, window.last)
+    else:
+        found = state_samples(con, design, measured.strata, window.last, make_totals)
     results = compare_all(design, found, window, progress=progress)
     decisions = decide(design, results, checks, progress)
     return Analysis(design, window, results, checks, counted, decisions)
@@ -127,15 +130,14 @@ def sample_ratio_by_periods(
     """Units of each period of weights against the weights of that period: chi-squares and their degrees added up.
 
     Args:
-        design: The design, whose own weights hold until the first period begins.
+        design: The design.
         by_day: Units by the day they came and variant.
-        weights: Periods after the design's own, by first day.
+        weights: Weights over time, by first day.
     """
-    periods = [WeightPeriod(None, design.variants), *weights]
     chi2, df, shown = 0.0, 0, []
-    for place, period in enumerate(periods):
+    for place, period in enumerate(weights):
         first = period.first or date.min
-        last = periods[place + 1].first if place + 1 < len(periods) else None
+        last = weights[place + 1].first if place + 1 < len(weights) else None
         days = [day for day in by_day if first <= day and (last is None or day < last)]
         names = [name for name, weight in period.weights if weight > 0]
         observed = [sum(by_day[day].get(name, 0) for day in days) for name in names]

@@ -21,8 +21,10 @@ from crossdomain.settings import Settings
 if TYPE_CHECKING:
     from crossdomain.experiments.design import Design
     from crossdomain.experiments.moments import Strata
+    from crossdomain.experiments.promoting import Promotion
     from crossdomain.experiments.tallies import Tallies
-    from crossdomain.storage.lake import Partition
+    from crossdomain.storage.lake import Lake, Partition
+    from crossdomain.tables import TableRegistry
 
 STATE = "derived.experiment_state"
 KEPT_DAYS = 28
@@ -48,6 +50,7 @@ def build(ctx: JobContext) -> None:
         InputError: A design is not valid or has persons as units.
     """
     from crossdomain.experiments.moments import carried
+    from crossdomain.experiments.promoting import ended
     from crossdomain.experiments.tallies import added
 
     lineage, kept = _read_lineage(ctx), _kept(ctx)
@@ -59,7 +62,8 @@ def build(ctx: JobContext) -> None:
     tallies: dict[str, Tallies] = {}
     fingerprints: dict[str, str] = {}
     from_scratch = []
-    for design in _designs(ctx.settings):
+    promoted = found_promotions(ctx.lake, ctx.tables)
+    for design in (ended(one, promoted) for one in designs_over_exposures(ctx.settings)):
         name = design.experiment_id
         fingerprints[name] = _leave_out(ctx, design)
         held = lineage.designs.get(name) == fingerprints[name]
@@ -108,7 +112,12 @@ def _before(ctx: JobContext, design: Design, fingerprint: str, *, held: bool, in
     return read_moments(ctx, design.experiment_id, schema="previous"), counted
 
 
-def _designs(settings: Settings) -> list[Design]:
+def designs_over_exposures(settings: Settings) -> list[Design]:
+    """The designs whose units the platform knows, by experiment id.
+
+    Raises:
+        InputError: A design is not valid or has persons as units.
+    """
     from crossdomain.experiments.design import load_designs
 
     designs = [one for one in load_designs(settings.include / "experiments") if one.data == "exposures"]
@@ -118,6 +127,23 @@ def _designs(settings: Settings) -> list[Design]:
                 f"{design.source}: unit: the daily job reads no links between accounts; expose and design by account"
             )
     return designs
+
+
+def found_promotions(lake: Lake, tables: TableRegistry) -> list[Promotion]:
+    """Variants that people promoted; their experiments end on the day of the decision."""
+    from crossdomain.experiments.promoting import promotions
+
+    return promotions(lake, tables)
+
+
+def promotions_version(settings: Settings) -> list[tuple[str, str, str]]:
+    """Day, experiment and variant of all promotions: part of the fingerprint of what they end."""
+    from crossdomain.jobs.runner import open_lake
+    from crossdomain.tables import registry
+
+    with open_lake(settings) as lake:
+        found = found_promotions(lake, registry(settings.include))
+    return [(one.ds.isoformat(), one.experiment_id, one.variant) for one in found]
 
 
 def _leave_out(ctx: JobContext, design: Design) -> str:
@@ -223,8 +249,12 @@ def config(settings: Settings) -> dict[str, Any]:
     from crossdomain.experiments.state import fingerprint
     from crossdomain.jobs.consent_now import withdrawals_version
 
-    designs = _designs(settings)
-    found: dict[str, Any] = {"designs": {one.experiment_id: fingerprint(one) for one in designs}, "kept": KEPT_DAYS}
+    designs = designs_over_exposures(settings)
+    found: dict[str, Any] = {
+        "designs": {one.experiment_id: fingerprint(one) for one in designs},
+        "kept": KEPT_DAYS,
+        "promotions": promotions_version(settings),
+    }
     if any(one.audience.consent for one in designs):
         found["withdrawals"] = withdrawals_version(settings)
     return found

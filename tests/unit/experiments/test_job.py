@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,8 +12,10 @@ import pytest
 import yaml
 
 from crossdomain.errors import InputError
+from crossdomain.experiments.promoting import Candidate, candidates, promote
 from crossdomain.experiments.report import results_from_rows
 from crossdomain.jobs.experiment_state import JOB as STATE_JOB
+from crossdomain.jobs.experiment_weights import JOB as WEIGHTS_JOB
 from crossdomain.jobs.experiments import JOB
 from crossdomain.jobs.model import Job, JobContext, JobResult
 from crossdomain.jobs.runner import open_lake, run_job
@@ -41,8 +43,8 @@ INPUTS = {
 
 
 OWN = [
-    *(f"derived/experiment_{name}_v1" for name in ("state", "moments", "tallies", "lineage")),
-    *(f"serving/experiment_{name}_v1" for name in ("metrics", "checks")),
+    *(f"derived/experiment_{name}_v1" for name in ("state", "moments", "tallies", "lineage", "promotions")),
+    *(f"serving/experiment_{name}" for name in ("metrics_v2", "checks_v1", "decisions_v1", "weights_v1")),
 ]
 DERIVED = ["derived.experiment_state", "derived.experiment_moments", "derived.experiment_tallies"]
 
@@ -70,7 +72,9 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(home=tmp_path / "home", include=include, start=FIRST)
 
 
-def land(settings: Settings, day: date, *, late: Decimal = Decimal(0), without: int | None = None) -> None:
+def land(
+    settings: Settings, day: date, *, late: Decimal = Decimal(0), without: int | None = None, gain: int = 0
+) -> None:
     """Commits the inputs of a day: 60 units (but one) exposed on the first, some of them buying every day."""
     number = (day - FIRST).days
     exposed = [
@@ -79,8 +83,14 @@ def land(settings: Settings, day: date, *, late: Decimal = Decimal(0), without: 
         if unit != without
     ]
     bought = [
-        (f"{day}-{unit}", unit.to_bytes(16, "big"), "purchase", moment(24 * number + 2), unit + number + late)
-        for unit in range(0, 60, 7)
+        (
+            f"{day}-{unit}",
+            unit.to_bytes(16, "big"),
+            "purchase",
+            moment(24 * number + 2),
+            unit + number + late + gain * (unit % 2) * 10,
+        )
+        for unit in range(0, 60, 1 if gain else 7)
         if unit != without
     ]
 
@@ -103,7 +113,7 @@ def land(settings: Settings, day: date, *, late: Decimal = Decimal(0), without: 
         ctx.write("clean.experiment_counts", f"SELECT {names} LIMIT 0")
 
     outputs = ("clean.events", "clean.exposures", "clean.experiment_counts")
-    job = Job(name="clean", version=1, outputs=outputs, run=build, config=lambda _: {"late": str(late)})
+    job = Job(name="clean", version=1, outputs=outputs, run=build, config=lambda _: {"late": str(late), "gain": gain})
     run_job(job, day, settings)
 
 
@@ -123,8 +133,9 @@ def revenue(settings: Settings) -> dict[date, object]:
 
 
 def measure(settings: Settings, day: date) -> JobResult:
-    """Both jobs of the DAG, one after the other."""
+    """The jobs of the DAG, one after the other."""
     run_job(STATE_JOB, day, settings)
+    run_job(WEIGHTS_JOB, day, settings)
     return run_job(JOB, day, settings)
 
 
@@ -188,7 +199,7 @@ def test_an_experiment_that_has_not_begun_gives_no_rows_and_says_so(settings):
     path.write_text(DESIGN + "start: 2026-01-07\n", encoding="utf-8")
     land(settings, DAYS[0])
     result = measure(settings, DAYS[0])
-    assert [table.rows for table in result.tables] == [0, 0]
+    assert [table.rows for table in result.tables] == [0, 0, 0]
     assert result.notes["without_result"] == {"exp": "starts on 2026-01-07"}
 
 
@@ -307,3 +318,79 @@ def _killed(tallies: object) -> None:
 def _checksums(settings: Settings, table: str) -> list[str]:
     with open_lake(settings) as lake:
         return [partition.checksum for partition in lake.partitions(registry(settings.include).get(table))]
+
+
+def _decided(settings: Settings) -> list[Candidate]:
+    with open_lake(settings) as lake:
+        return candidates(lake, registry(settings.include), DAYS[1])
+
+
+def test_a_promoted_winner_gets_all_the_weight_and_ends_its_experiment(settings):
+    """The treatment sells ten times as much; a fixed design without an end may ship on any day."""
+    text = DESIGN.replace("primary_metric: purchase_rate", "primary_metric: revenue")
+    (settings.include / "experiments" / "exp.yaml").write_text(text, encoding="utf-8")
+    for day in DAYS[:2]:
+        land(settings, day, gain=50)
+        measure(settings, day)
+    found = rows(settings, "serving.experiment_decisions")[DAYS[1]]
+    assert [(row["variant"], row["decision"], row["rule"]) for row in found] == [
+        ("treatment", "ship", "primary_better")
+    ]
+    assert [(one.experiment_id, one.variant) for one in _decided(settings)] == [("exp", "treatment")]
+    when = datetime(2026, 1, 8, tzinfo=UTC)
+    with open_lake(settings) as lake:
+        tables = registry(settings.include)
+        with pytest.raises(
+            InputError, match="exp: control may not be promoted as of 2026-01-06; those that may: exp: tre"
+        ):
+            promote(lake, tables, DAYS[1], chosen={"exp": "control"}, by="li", reason="because I say so",
+                    decided_at=when, via="test")  # fmt: skip
+        with pytest.raises(InputError, match="a reason of at least 10"):
+            promote(
+                lake, tables, DAYS[1], chosen={"exp": "treatment"}, by="li", reason="why", decided_at=when, via="test"
+            )
+        promote(lake, tables, DAYS[1], chosen={"exp": "treatment"}, by="li", reason="clear in every week",
+                decided_at=when, via="test")  # fmt: skip
+    assert _decided(settings) == []
+    land(settings, DAYS[2], gain=50)
+    measure(settings, DAYS[2])
+    weights = rows(settings, "serving.experiment_weights")[DAYS[2]]
+    assert [(row["from_ds"], row["variant"], row["weight"], row["reason"]) for row in weights] == [
+        (None, "control", 0.5, "design"),
+        (None, "treatment", 0.5, "design"),
+        (DAYS[2] + timedelta(days=1), "control", 0.0, "promoted"),
+        (DAYS[2] + timedelta(days=1), "treatment", 1.0, "promoted"),
+    ]
+    metrics = rows(settings, "serving.experiment_metrics")[DAYS[2]]
+    assert {row["last_ds"] for row in metrics} == {DAYS[1]}
+
+
+def test_a_failed_check_stops_the_decision(settings):
+    text = DESIGN.replace("primary_metric: purchase_rate", "primary_metric: revenue").replace(
+        "variants: {control: 0.5, treatment: 0.5}", "variants: {control: 0.9, treatment: 0.1}"
+    )
+    (settings.include / "experiments" / "exp.yaml").write_text(text, encoding="utf-8")
+    land(settings, DAYS[0], gain=50)
+    measure(settings, DAYS[0])
+    (found,) = rows(settings, "serving.experiment_decisions")[DAYS[0]]
+    assert (found["decision"], found["rule"]) == (None, "check_failed")
+    assert "sample_ratio" in found["detail"]
+
+
+def test_a_bandit_moves_tomorrows_weights_and_keeps_what_it_gave_out(settings):
+    text = DESIGN.replace("primary_metric: purchase_rate", "primary_metric: revenue")
+    text += "allocation: {method: thompson, floor: 0.1}\n"
+    (settings.include / "experiments" / "exp.yaml").write_text(text, encoding="utf-8")
+    for day in DAYS[:2]:
+        land(settings, day, gain=50)
+        measure(settings, day)
+    weights = rows(settings, "serving.experiment_weights")[DAYS[1]]
+    last = {row["variant"]: row for row in weights if row["from_ds"] == DAYS[2]}
+    assert last["treatment"]["weight"] == pytest.approx(0.9, abs=0.01)
+    assert last["control"]["weight"] + last["treatment"]["weight"] == pytest.approx(1)
+    assert last["treatment"]["reason"] == "thompson"
+    land(settings, DAYS[1], late=Decimal(500))
+    measure(settings, DAYS[1])
+    assert rows(settings, "serving.experiment_weights")[DAYS[1]] == weights
+    metrics = rows(settings, "serving.experiment_metrics")[DAYS[1]]
+    assert {row["method"] for row in metrics if row["verdict"] == "measured"} <= {"z_delta", "welch_t"}
