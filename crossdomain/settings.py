@@ -37,6 +37,7 @@ class Settings:
         seed: Seed of everything random.
         gate_frame_rows: Partitions of up to this many rows are loaded and validated by Great Expectations; DuckDB
             counts the same rules in larger ones.
+        holdout: Share of all units that no experiment gets, the same units for all of them; from 0 to below 1.
         export_k: People that a cell of a table must have at least before the table may leave; at least 2.
         publish_dsn: If given, serving tables are also published to this PostgreSQL database.
         keys: If given, the keys (``crossdomain.storage.keys`` says how they are written), instead of the home's
@@ -54,6 +55,7 @@ class Settings:
     threads: int = 2
     seed: int = 7
     gate_frame_rows: int = 250_000
+    holdout: float = 0.0
     export_k: int = 20
     publish_dsn: str | None = field(default=None, repr=False)
     keys: str | None = field(default=None, repr=False)
@@ -112,6 +114,12 @@ def _people(text: str) -> int:
     return count
 
 
+def _share(text: str) -> float:
+    if not 0 <= (share := float(text)) < 1:
+        raise ValueError("give a share from 0 to below 1")
+    return share
+
+
 def _zone_name(text: str) -> str:
     return ZoneInfo(text).key
 
@@ -128,6 +136,7 @@ _PARSERS: dict[str, Callable[[str], object]] = {
     "threads": int,
     "seed": int,
     "gate_frame_rows": int,
+    "holdout": _share,
     "export_k": _people,
     "publish_dsn": str,
     "keys": str,

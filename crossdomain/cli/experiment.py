@@ -2,20 +2,45 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
+from crossdomain.cli import experiment_assign, experiment_promote
 from crossdomain.cli.output import Json, show
 from crossdomain.errors import MissingInput
 from crossdomain.settings import Settings, parse_day
 
 app = typer.Typer(no_args_is_help=True, help="Experiments.")
+app.command()(experiment_assign.assign)
+app.command()(experiment_promote.promote)
 
 
 @app.callback()
 def _group() -> None:
     """Experiments."""
+
+
+@app.command()
+def analyze(
+    data: Annotated[
+        list[str],
+        typer.Option(help="CSV or Parquet file, or folder of them; VARIANT=FILE, repeated, for a file an arm."),
+    ],
+    design: Annotated[Path, typer.Option(help="YAML design whose data names the file's columns.")],
+    events: Annotated[Path | None, typer.Option(help="File of events, where data are exposures.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write a page with charts to this HTML file.")] = None,
+    language: Annotated[Literal["en", "zh"], typer.Option(help="Language of the text.")] = "en",
+    json: Json = False,
+) -> None:
+    """Analyse a file of your own: checks first, then every metric and variant, then the decision."""
+    from crossdomain.experiments.report import describe, summarize
+    from crossdomain.jobs.experiment_files import analyze_file
+
+    analysis = analyze_file(Settings.from_env(), design, data, events)
+    summary = summarize(analysis.design, analysis.metrics, analysis.checks, analysis.decisions, analysis.parts)
+    show(summary, json=json, title=describe(summary, language=language))
 
 
 @app.command("show")

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, timedelta
+
+from scipy.stats import norm
 
 from crossdomain.experiments.design import Design
 from crossdomain.experiments.metrics import UnitCounts, Window
 from crossdomain.experiments.results import CheckResult
-from crossdomain.stats.srm import sample_ratio_test
+from crossdomain.stats.comparison import Unmeasurable
+from crossdomain.stats.means import compare_means
+from crossdomain.stats.moments import Moments
+from crossdomain.stats.srm import SRM_ALPHA, sample_ratio_test
 
 MULTIPLE_EXPOSURE_SHARE = 0.01
 """Share of units in several variants above which leaving them out is no longer harmless."""
+LEAST_DAYS_OF_NOVELTY = 7
 _LISTED = 10
 
 
@@ -33,6 +40,93 @@ def sample_ratio_check(design: Design, counts: Mapping[str, int], *, of: str | N
     if test.approximate:
         detail += "; fewer than 5 expected in an arm, so p is a rough guide"
     return CheckResult(design.experiment_id, name, test.ok, test.p, test.chi2, detail)
+
+
+def sample_ratio_by_check(
+    design: Design, by: str, counts: Mapping[str, Mapping[str, int]], *, least: int = 5
+) -> CheckResult:
+    """Arms' counts against the design's weights within each day or value of a dimension.
+
+    A mismatch that is confined to a day or a browser hides in the totals. The smallest p is multiplied by the number
+    of values that were tested (Bonferroni).
+
+    Args:
+        design: The design with its weights.
+        by: ``day`` or a dimension.
+        counts: Value to count of each variant.
+        least: Expected units of an arm below which a value is not tested.
+    """
+    weights = [weight for _, weight in design.variants]
+    tested: list[tuple[float, str]] = []
+    for value, found in sorted(counts.items()):
+        observed = [found.get(variant, 0) for variant, _ in design.variants]
+        if sum(observed) * min(weights) >= least:
+            tested.append((sample_ratio_test(observed, weights).p, value))
+    name = f"sample_ratio_by:{by}"
+    if not tested:
+        return CheckResult(design.experiment_id, name, True, None, None, "no value has enough units to be tested")
+    smallest, worst = min(tested)
+    p = min(smallest * len(tested), 1.0)
+    shown = ", ".join(f"{variant} {counts[worst].get(variant, 0)}" for variant, _ in design.variants)
+    detail = f"least likely of {len(tested)}: {worst!r} with {shown}; p {smallest:.3g}, {p:.3g} over all"
+    return CheckResult(design.experiment_id, name, p >= SRM_ALPHA, p, None, detail)
+
+
+def alike_before_check(design: Design, covariate: str, arms: Mapping[str, Moments]) -> CheckResult:
+    """Whether the arms were alike in what was known before the experiment (carry-over, a broken assignment).
+
+    Args:
+        design: The design.
+        covariate: What was measured before.
+        arms: Moments of it of each variant.
+    """
+    name, p, shown = f"alike_before:{covariate}", 1.0, "nothing to compare"
+    for variant in design.treatments:
+        try:
+            found = compare_means(arms[design.control], arms[variant])
+        except Unmeasurable:
+            continue
+        if found.p <= p:
+            p = found.p
+            shown = f"{variant} {found.mean:.4g}, {design.control} {found.mean_control:.4g}, p {p:.3g}"
+    p = min(p * len(design.treatments), 1.0)
+    return CheckResult(design.experiment_id, name, p >= SRM_ALPHA, p, None, shown)
+
+
+def novelty_check(design: Design, effects: Sequence[tuple[int, float, float]]) -> CheckResult:
+    """Whether the effect fades or grows with time, so that its mean is no forecast.
+
+    Args:
+        design: The design.
+        effects: (day since exposure or of the experiment, effect on that day, its standard error), one a day; the
+            slope is fitted with weights 1 / standard error squared.
+    """
+    usable = [(day, effect, se) for day, effect, se in effects if se > 0]
+    name = "novelty"
+    if len(usable) < LEAST_DAYS_OF_NOVELTY:
+        said = f"{len(usable)} days with an effect; {LEAST_DAYS_OF_NOVELTY} are needed"
+        return CheckResult(design.experiment_id, name, True, None, None, said)
+    weights = [1 / se**2 for _, _, se in usable]
+    total = math.fsum(weights)
+    centre = math.fsum(w * day for w, (day, _, _) in zip(weights, usable, strict=True)) / total
+    spread = math.fsum(w * (day - centre) ** 2 for w, (day, _, _) in zip(weights, usable, strict=True))
+    slope = math.fsum(w * (day - centre) * effect for w, (day, effect, _) in zip(weights, usable, strict=True)) / spread
+    p = float(2 * norm.sf(abs(slope) * math.sqrt(spread)))
+    said = f"the effect changes by {slope:+.4g} a day over {len(usable)} days, p {p:.3g}"
+    return CheckResult(design.experiment_id, name, p >= SRM_ALPHA, p, slope, said)
+
+
+def assignment_check(design: Design, exposed: int, otherwise: int) -> CheckResult:
+    """Whether units were shown the variant that they were assigned.
+
+    Args:
+        design: The design.
+        exposed: Exposed units whose assignment is known.
+        otherwise: Those of them that were shown another variant.
+    """
+    share = otherwise / max(exposed, 1)
+    said = f"{otherwise} of {exposed} exposed units were shown another variant than they were assigned, {share:.2%}"
+    return CheckResult(design.experiment_id, "assignment", otherwise == 0, None, otherwise, said)
 
 
 def unit_checks(design: Design, units: UnitCounts) -> tuple[CheckResult, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +19,14 @@ Key = tuple[str | int, ...]
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML whose only scalars are null, numbers and text: ``on`` is a name and a date stays text."""
+    """YAML whose only scalars are null, numbers, true, false and text: ``on`` is a name and a date stays text."""
 
 
 _PlainLoader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] in ("null", "int", "float")]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+_PlainLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("true|false"), list("tf"))
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class DesignFile:
 
     Attributes:
         path: The file.
-        content: Its values: mappings, lists, texts, numbers and None.
+        content: Its values: mappings with texts as keys, lists, texts, numbers, booleans and None.
         lines: Line of each key, from 1.
     """
 
@@ -73,9 +75,16 @@ def read_design_file(path: Path, *, schema: Path) -> DesignFile:
         raise InputError(f"{path}, line 1: a design is a mapping with experiment_id, variants, metrics, …")
     lines: dict[Key, int] = {}
     _collect_lines(node, (), lines, path)
-    file = DesignFile(path, _PlainLoader("").construct_document(node), lines)
+    file = DesignFile(path, _with_text_keys(_PlainLoader("").construct_document(node)), lines)
     _check_schema(file, schema)
     return file
+
+
+def _with_text_keys(value: Any) -> Any:
+    """Mappings with texts as keys: an arm may be called 0."""
+    if isinstance(value, dict):
+        return {str(key): _with_text_keys(child) for key, child in value.items()}
+    return [_with_text_keys(child) for child in value] if isinstance(value, list) else value
 
 
 def _collect_lines(node: yaml.Node, key: Key, lines: dict[Key, int], path: Path) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any, Literal
 
+from crossdomain.experiments.deciding import summarize_decisions
 from crossdomain.experiments.design import Design
-from crossdomain.experiments.results import CheckResult, MetricResult
+from crossdomain.experiments.results import CheckResult, Decision, MetricResult, Part
 
 Language = Literal["zh", "en"]
 
@@ -17,12 +18,17 @@ _WORDS: dict[Language, dict[str, str]] = {
         "measured": "measured", "too_few_units": "too few units to test", "primary": "primary",
         "zero_variance": "no variation to test", "zero_denominator": "the denominator is zero",
         "interval": "interval", "relative": "relative", "to": "to",
+        "not_finite": "NaN or infinite values, not measured", "missing_values": "missing values, not measured",
+        "decision": "decision", "none": "none (no automatic decision)",
+        "ship": "ship", "stop": "stop", "continue": "continue", "harm": "harm: take it back", "adjusted": "adjusted",
     },
     "zh": {
         "units": "样本", "passed": "检查全部通过", "failed": "检查未通过，请勿据此决策",
         "measured": "已测量", "too_few_units": "样本太少，无法检验", "primary": "主要指标",
         "zero_variance": "没有差异，无法检验", "zero_denominator": "分母为零",
-        "interval": "区间", "relative": "相对", "to": "至",
+        "interval": "区间", "relative": "相对", "to": "至", "not_finite": "含 NaN 或无穷值，未测量",
+        "missing_values": "含缺失值，未测量", "decision": "结论", "none": "无（不自动决策）",
+        "ship": "上线", "stop": "停止", "continue": "继续", "harm": "有害，撤回", "adjusted": "校正后",
     },
 }  # fmt: skip
 
@@ -41,7 +47,7 @@ def results_from_rows(
     check_names = [field.name for field in fields(CheckResult)]
     return (
         tuple(
-            MetricResult(**{name: row[name] for name in metric_names})
+            MetricResult(**{name: row[name] for name in metric_names if name in row})
             for row in metric_rows
             if row["experiment_id"] == experiment_id
         ),
@@ -53,38 +59,67 @@ def results_from_rows(
     )
 
 
-def summarize(design: Design, metrics: Sequence[MetricResult], checks: Sequence[CheckResult]) -> dict[str, Any]:
+def summarize(
+    design: Design,
+    metrics: Sequence[MetricResult],
+    checks: Sequence[CheckResult],
+    decisions: Sequence[Decision] = (),
+    parts: Sequence[Part] = (),
+) -> dict[str, Any]:
     """The results as one JSON-able document.
 
     Args:
         design: The design.
         metrics: Its metric results, at least one.
         checks: Its checks.
+        decisions: Its decisions.
+        parts: Results by segment and dimension.
 
     Returns:
         ``experiment_id``, ``name``, ``first_ds``, ``last_ds``, ``trusted`` (no check failed), ``srm``
-        ({p, ok}; the smallest p of several), ``checks`` and ``metrics``: name to variant to estimate, low,
-        high, p, relative, relative_low, relative_high, mean, mean_control, n, n_control, verdict, ….
+        ({p, ok}; the smallest p of several), ``checks``, ``metrics``: name to variant to estimate, low,
+        high, p, p_adjusted, relative, relative_low, relative_high, mean, mean_control, n, n_control, verdict, …;
+        ``decision`` (of the whole; null where none may be made) with its ``decision_variant`` and ``decision_rule``,
+        ``decisions`` by variant; ``segments`` and ``dimensions`` by name (and value) as ``metrics``.
     """
-    by_metric: dict[str, dict[str, Any]] = {metric.name: {} for metric in design.metrics}
-    left_out = {"experiment_id", "metric", "variant", "first_ds", "last_ds"}
-    for result in metrics:
-        values = {name: value for name, value in asdict(result).items() if name not in left_out}
-        by_metric.setdefault(result.metric, {})[result.variant] = values
     ratios = [check for check in checks if check.check_name.partition(":")[0] == "sample_ratio"]
     tested = [check.p for check in ratios if check.p is not None]
+    first, last = metrics[0].first_ds, metrics[0].last_ds
+    whole = summarize_decisions(decisions, metrics)
+    dimensions: dict[str, dict[str, Any]] = {}
+    for part in parts:
+        if part.kind == "dimension":
+            dimensions.setdefault(part.name, {})[part.value] = _by_metric(part.metrics)
     return {
         "experiment_id": design.experiment_id,
         "name": design.name,
-        "first_ds": metrics[0].first_ds.isoformat(),
-        "last_ds": metrics[0].last_ds.isoformat(),
+        "first_ds": first.isoformat() if first else None,
+        "last_ds": last.isoformat() if last else None,
         "trusted": all(check.ok for check in checks),
         "srm": {"p": min(tested, default=None), "ok": all(check.ok for check in ratios)},
         "checks": [
             {name: value for name, value in asdict(check).items() if name != "experiment_id"} for check in checks
         ],
-        "metrics": by_metric,
+        "metrics": {metric.name: {} for metric in design.metrics} | _by_metric(metrics),
+        "decision": whole.decision if whole else None,
+        "decision_variant": whole.variant if whole else None,
+        "decision_rule": whole.rule if whole else None,
+        "decisions": {
+            one.variant: {"decision": one.decision, "rule": one.rule, "detail": one.detail} for one in decisions
+        },
+        "segments": {part.name: _by_metric(part.metrics) for part in parts if part.kind == "segment"},
+        "dimensions": dimensions,
     }
+
+
+def _by_metric(metrics: Sequence[MetricResult]) -> dict[str, dict[str, Any]]:
+    """Metric to variant to the fields of a result that say something of it."""
+    left_out = {"experiment_id", "metric", "variant", "first_ds", "last_ds"}
+    found: dict[str, dict[str, Any]] = {}
+    for result in metrics:
+        values = {name: value for name, value in asdict(result).items() if name not in left_out}
+        found.setdefault(result.metric, {})[result.variant] = values
+    return found
 
 
 def describe(summary: Mapping[str, Any], *, language: Language = "en") -> str:
@@ -95,12 +130,18 @@ def describe(summary: Mapping[str, Any], *, language: Language = "en") -> str:
         language: ``en`` or ``zh``.
     """
     words = _WORDS[language]
-    lines = [f"{summary['name'][language]} ({summary['experiment_id']}), {summary['first_ds']} – {summary['last_ds']}"]
+    span = f", {summary['first_ds']} – {summary['last_ds']}" if summary["first_ds"] else ""
+    lines = [f"{summary['name'][language]} ({summary['experiment_id']}){span}"]
     lines.append(f"  {words['passed'] if summary['trusted'] else words['failed']}")
     lines += [f"  ✗ {check['check_name']}: {check['detail']}" for check in summary["checks"] if not check["ok"]]
     rows = [(name, variant, row) for name, arms in summary["metrics"].items() for variant, row in arms.items()]
     rows.sort(key=lambda row: not row[2]["is_primary"])  # stable: the design's order stays
-    return "\n".join(lines + [_line(*row, words) for row in rows])
+    lines += [_line(*row, words) for row in rows]
+    for variant, one in summary["decisions"].items():
+        lines.append(
+            f"  {words['decision']}, {variant}: {words[one['decision'] or 'none']} [{one['rule']}] {one['detail']}"
+        )
+    return "\n".join(lines)
 
 
 def _line(metric: str, variant: str, row: Mapping[str, Any], words: Mapping[str, str]) -> str:
@@ -113,6 +154,8 @@ def _line(metric: str, variant: str, row: Mapping[str, Any], words: Mapping[str,
         f"{1 - row['alpha']:.0%} {words['interval']} {row['low']:+.4f} {words['to']} {row['high']:+.4f}, "
         f"p {row['p']:.3g}"
     )
+    if row.get("p_adjusted") is not None and row["p_adjusted"] != row["p"]:
+        text += f" ({words['adjusted']} {row['p_adjusted']:.3g})"
     if row["relative"] is not None:
         text += f", {words['relative']} {row['relative']:+.1%}"
     return f"{name}{text}; {units}"

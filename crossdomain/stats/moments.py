@@ -37,16 +37,16 @@ class Moments:
         Raises:
             InputError: ``n`` is negative, or a sum is NaN or infinite, or the sum of squares is negative.
         """
-        _check_count(self.n)
-        _check_finite(total=self.total, squares=self.squares)
+        check_count(self.n)
+        check_finite(total=self.total, squares=self.squares)
         if self.squares < 0:
             raise InputError(f"a sum of squares cannot be negative: {self.squares}")
 
     @classmethod
     def of(cls, values: Iterable[Number]) -> Moments:
         """Moments of the values, one a unit; exact, whatever their order."""
-        exact = _exact(values)
-        return cls(len(exact), sum(exact, Fraction(0)), sum((x * x for x in exact), Fraction(0)))
+        kept = exact(values)
+        return cls(len(kept), sum(kept, Fraction(0)), sum((x * x for x in kept), Fraction(0)))
 
     @property
     def mean(self) -> float:
@@ -90,8 +90,8 @@ class PairMoments:
         Raises:
             InputError: ``n`` is negative, or a sum is NaN or infinite.
         """
-        _check_count(self.n)
-        _check_finite(x=self.x, y=self.y, xx=self.xx, yy=self.yy, xy=self.xy)
+        check_count(self.n)
+        check_finite(x=self.x, y=self.y, xx=self.xx, yy=self.yy, xy=self.xy)
 
     @classmethod
     def of(cls, numerators: Iterable[Number], denominators: Iterable[Number]) -> PairMoments:
@@ -100,7 +100,7 @@ class PairMoments:
         Raises:
             InputError: The two differ in length.
         """
-        xs, ys = _exact(numerators), _exact(denominators)
+        xs, ys = exact(numerators), exact(denominators)
         if len(xs) != len(ys):
             raise InputError(f"{len(xs)} numerators and {len(ys)} denominators do not pair")
         zero = Fraction(0)
@@ -139,19 +139,36 @@ def _central(n: int, first: Number, second: Number, product: Number) -> Fraction
     return max(value, Fraction(0)) if first is second else value
 
 
-def _exact(values: Iterable[Number]) -> list[Fraction]:
+def exact(values: Iterable[Number]) -> list[Fraction]:
+    """The values as rational numbers.
+
+    Raises:
+        InputError: A value is NaN or infinite.
+    """
     kept = list(values)
     for value in kept:
-        _check_finite(value=value)
-    return [Fraction(value) for value in kept]
+        check_finite(value=value)
+    fractions = [Fraction(value) for value in kept]
+    # numpy's whole numbers would stay numpy's inside a fraction, and overflow.
+    return [Fraction(int(value.numerator), int(value.denominator)) for value in fractions]
 
 
-def _check_count(n: int) -> None:
+def check_count(n: int) -> None:
+    """Refuse a negative number of units.
+
+    Raises:
+        InputError: It is negative.
+    """
     if n < 0:
         raise InputError(f"a number of units cannot be negative: {n}")
 
 
-def _check_finite(**sums: Number) -> None:
+def check_finite(**sums: Number) -> None:
+    """Refuse sums that are not finite.
+
+    Raises:
+        InputError: A sum is NaN or infinite.
+    """
     for name, value in sums.items():
         if not math.isfinite(value):
             raise InputError(f"{name} is {value}: every value must be a finite number")

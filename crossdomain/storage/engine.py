@@ -52,6 +52,11 @@ def identifier(name: str) -> str:
     return ".".join('"' + part.replace('"', '""') + '"' for part in name.split("."))
 
 
+def quoted(name: str) -> str:
+    """One column's name quoted for SQL; dots are part of it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def exactly(path: Path) -> str:
     """A file's path for DuckDB's readers, which take ``*``, ``?`` and ``[`` in a name for a pattern."""
     return _PATTERN.sub(lambda match: f"[{match[0]}]", str(path))
