@@ -79,8 +79,10 @@ def read_content(day: str | None) -> dict[str, Any]:
     days = [found.isoformat() for found in reversed(plot_days(Home(settings.home)))]
     shown = day if day in days else next(iter(days), None)
     rows: list[dict[str, Any]] = []
+    models: list[dict[str, Any]] = []
     if shown:
         with open_lake(settings) as lake:
+            models = _models_of(lake, registry(settings.include), shown)
             spec = registry(settings.include).get("serving.bundles")
             found = [partition for partition in lake.partitions(spec) if partition.ds.isoformat() == shown]
             lake.view(spec, found, schema="shown")
@@ -88,7 +90,40 @@ def read_content(day: str | None) -> dict[str, Any]:
     for row in rows:
         row.update({name: None if row[name] is None else f"{row[name]:.2f}" for name in _PRICES})
     strongest = [{name: row[name] for name in _SHOWN} for row in rows[:MOST_BUNDLES]]
-    return {"dag": CONTENT_DAG, "ds": shown, "days": days, "bundles": strongest, "bundle_count": len(rows)}
+    return {
+        "dag": CONTENT_DAG,
+        "ds": shown,
+        "days": days,
+        "bundles": strongest,
+        "bundle_count": len(rows),
+        "models": models,
+    }
+
+
+def _models_of(lake: Any, tables: Any, day: str) -> list[dict[str, Any]]:
+    """Models in force on a day that pictures are kept with: kind, version, day of training, pictures."""
+    from crossdomain.jobs.content_plots import PICTURES_OF
+    from crossdomain.storage.models import ModelStore
+
+    store, models = ModelStore(lake.home), []
+    for kind, (table, trained, _) in PICTURES_OF.items():
+        spec = tables.get(f"serving.{table}")
+        found = [partition for partition in lake.partitions(spec) if partition.ds.isoformat() == day]
+        lake.view(spec, found, schema="shown")
+        query = f"SELECT DISTINCT model_version, {trained} FROM shown.{table} ORDER BY ALL"  # noqa: S608 - our own names
+        for version, on in lake.con.sql(query).fetchall():
+            if pictures := store.pictures(kind, version):
+                models.append({"kind": kind, "version": version, "trained": on.isoformat(), "pictures": pictures})
+    return models
+
+
+def read_model_picture(kind: str, version: str, name: str) -> bytes | None:
+    """A picture that is kept with a model; None if there is none."""
+    from crossdomain.settings import Settings
+    from crossdomain.storage.home import Home
+    from crossdomain.storage.models import ModelStore
+
+    return ModelStore(Home(Settings.from_env().home)).picture(kind, version, name)
 
 
 _PRICES = ("price_min", "price_max")
@@ -147,14 +182,20 @@ def build_app() -> FastAPI:
         except CrossdomainError as error:
             return JSONResponse({"error": str(error)}, status_code=503, headers=HEADERS)
 
-    def picture(day: str, name: str) -> Response:
-        content = read_picture(day, name)
+    def svg_response(content: bytes | None) -> Response:
         if content is None:
             return Response("no such picture", status_code=404, media_type="text/plain", headers=HEADERS)
         return Response(content, media_type=MEDIA_TYPES[".svg"], headers=HEADERS)
 
+    def picture(day: str, name: str) -> Response:
+        return svg_response(read_picture(day, name))
+
+    def model_picture(kind: str, version: str, name: str) -> Response:
+        return svg_response(read_model_picture(kind, version, name))
+
     router.add_api_route("/content.json", content_json, methods=["GET"], response_model=None)
     router.add_api_route("/content/{day}/{name}.svg", picture, methods=["GET"], response_model=None)
+    router.add_api_route("/models/{kind}/{version}/{name}.svg", model_picture, methods=["GET"], response_model=None)
     router.add_api_route("/overview.json", overview_json, methods=["GET"], response_model=None)
     router.add_api_route("/data-docs/{name}", data_doc, methods=["GET"], response_model=None)
     app = FastAPI(title="crossdomain status", docs_url=None, redoc_url=None, openapi_url=None)

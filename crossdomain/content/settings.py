@@ -68,8 +68,10 @@ class TopicSettings(_Settings):
             the items that have them.
         max_share: A word in a greater share of one domain's items says too little about any topic.
         max_words: Most words of the topic model; the ones in most items stay.
-        retrain_share: Topics are trained again when more than this share of the catalogue's texts is new
-            to the model; until then new items are folded in.
+        retrain_misfits: Topics are trained again when new texts that do not fit them (``topic_drift``) make up this
+            share of a domain's items, and at least ``items_per_topic`` of them; until then new items are folded in.
+        retrain_share: Topics are also trained again when more than this share of the catalogue's texts is new to the
+            model.
         keep_identity: Least cosine between the words of a new topic and an old one for it to keep the id.
         topic_words: Words stored with a topic.
         shared_least: A topic is shared when each domain has at least this part of it
@@ -94,7 +96,8 @@ class TopicSettings(_Settings):
     min_share: float = 0.006
     max_share: float = 0.5
     max_words: int = 20_000
-    retrain_share: float = 0.2
+    retrain_misfits: float = 0.02
+    retrain_share: float = 0.5
     keep_identity: float = 0.3
     topic_words: int = 20
     shared_least: float = 0.1

@@ -142,7 +142,7 @@ def item_topics(model: TopicModel, terms: TermMatrix, *, iterations: int = 50, l
         (items, topics); a row sums to one before the small weights go and is rounded to 6 digits; an item
         without a known word has zeros only.
     """
-    counts = _known_terms(model, terms)
+    counts = known_terms(model, terms)
     weights = np.zeros((counts.shape[0], len(model.ids)))
     filled = np.flatnonzero(np.diff(counts.indptr))
     step = max(1, _BLOCK // max(1, len(model.ids) * max(1, counts.nnz // max(1, len(filled)))))
@@ -212,7 +212,7 @@ def shared_p(model: TopicModel, terms: TermMatrix, *, words: int = 10) -> np.nda
     in twenty. The count's tail is that of a Poisson variable of the same mean, which is never lighter (Le Cam 1960).
     The greater p-value of the domains counts, times the number of topics (Bonferroni); 1 where there is one domain.
     """
-    counts = _known_terms(model, terms)
+    counts = known_terms(model, terms)
     first = np.argsort(-model.topic_word, axis=1, kind="stable")[:, :words]
     domains = [terms.rows_of(domain) for domain in np.unique(terms.domains)]
     if len(domains) < 2:
@@ -334,7 +334,8 @@ def topics_table(
     return pa.table(columns, schema=TOPICS_SCHEMA)
 
 
-def _known_terms(model: TopicModel, terms: TermMatrix) -> sparse.csr_matrix:
+def known_terms(model: TopicModel, terms: TermMatrix) -> sparse.csr_matrix:
+    """Counts of the model's words by item, (items of ``terms``, words of the model)."""
     place = {word: number for number, word in enumerate(model.vocabulary)}
     column = np.array([place.get(word, -1) for word in terms.vocabulary], dtype=np.int64)
     known = np.flatnonzero(column >= 0)

@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from crossdomain.content.plots import Histogram
 
 _SIDES = {0: "知识 knowledge", 1: "美妆 beauty"}
+PICTURES_OF = {
+    "topics": ("topics", "trained_ds", ("topic_map", "topic_shares")),
+    "similarity": ("similarity_thresholds", "calibrated_ds", ("similarity",)),
+}
+"""By kind of model: the table that names its version, the column with the day of its training, its pictures."""
 _MERGED = 4
 """Steps of the calibration that are one step of the picture."""
 
@@ -17,15 +22,18 @@ _MERGED = 4
 def draw_plots(ctx: JobContext) -> None:
     """Writes the day's pictures under ``reports/content/``, from ``serving.topics`` and the thresholds.
 
-    The same tables give the same bytes.
+    On the day of a training they are also kept with the model. The same tables give the same bytes.
     """
     from crossdomain.content.report import write_plots
 
-    write_plots(
-        ctx.lake.home,
-        ctx.ds,
-        {"topic_map": _topic_map(ctx), "topic_shares": _topic_shares(ctx), "similarity": _similarity(ctx)},
-    )
+    pictures = {"topic_map": _topic_map(ctx), "topic_shares": _topic_shares(ctx), "similarity": _similarity(ctx)}
+    write_plots(ctx.lake.home, ctx.ds, pictures)
+    for kind, (table, trained, names) in PICTURES_OF.items():
+        for (version,) in ctx.con.sql(
+            f"SELECT DISTINCT model_version FROM serving.{table} "  # noqa: S608 - our own names
+            f"WHERE ds = getvariable('ds') AND {trained} = ds"
+        ).fetchall():
+            ctx.models.save_pictures(kind, version, {name: pictures[name] for name in names})
 
 
 def _topic_map(ctx: JobContext) -> bytes:

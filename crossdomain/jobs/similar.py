@@ -76,6 +76,7 @@ def build(ctx: JobContext) -> None:
     if state is None:
         state = _learned(ctx, choices, catalogue, data, terms)
     items = {name: catalogue.items[name].to_numpy(zero_copy_only=False) for name in catalogue.items.column_names}
+    del catalogue  # the features hold all of it that is needed
     pool = similarity.find_pool(
         data,
         domains=ctx.settings.domains,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -16,11 +16,20 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from crossdomain.content.documents import TermMatrix
+    from crossdomain.content.topic_drift import TrainedFit
     from crossdomain.content.topics import TopicModel
 
 _MODEL = "topics"
 _TRAINED_ON = "trained_on.txt"
-_AFTER_TRAINING = {"retrain_share", "keep_identity", "topic_words", "min_weight", "shared_least", "shared_chance"}
+_AFTER_TRAINING = {
+    "retrain_share",
+    "retrain_misfits",
+    "keep_identity",
+    "topic_words",
+    "min_weight",
+    "shared_least",
+    "shared_chance",
+}
 """Settings that do not change what a training gives."""
 _CATALOGUE = """
     SELECT domain, item_id, title, description, text, tags, content_hash
@@ -39,11 +48,12 @@ class _TopicState:
     trained_now: bool = False
     old: TopicModel | None = None
     new_share: float = 0.0
+    drift: pa.Table | None = None
 
 
 def build(ctx: JobContext) -> None:
     """Reads the catalogue of the day and writes its items' words and topics."""
-    from crossdomain.content import documents, topics
+    from crossdomain.content import documents, topic_drift, topics
 
     choices = TopicSettings.from_env(seed=ctx.settings.seed)
     catalogue = ctx.con.sql(_CATALOGUE).to_arrow_table()
@@ -70,6 +80,8 @@ def build(ctx: JobContext) -> None:
     if state.model and state.trained_now:
         changes = topics.topic_changes(state.model, state.old, version=state.version)
     ctx.write("serving.topic_changes", changes)
+    drift = topic_drift.DRIFT_SCHEMA.empty_table() if state.drift is None else state.drift
+    ctx.write("serving.topic_drift", drift)
     ctx.note(
         items=len(catalogue),
         tokenised=tokenised.read,
@@ -78,6 +90,8 @@ def build(ctx: JobContext) -> None:
         topics_trained=state.trained_now,
         **{f"topics_{change}": changes["change"].to_pylist().count(change) for change in ("kept", "born", "died")},
         new_share=round(state.new_share, 4),
+        misfits=sum(drift["misfits"].to_pylist()),
+        drifted=any(drift["drifted"].to_pylist()),
         npmi=round(float(state.model.coherence.mean()), 4) if state.model else None,
     )
 
@@ -86,23 +100,27 @@ def _topic_model(
     ctx: JobContext, choices: TopicSettings, terms: TermMatrix, items: pa.Table, tokenizer: str
 ) -> _TopicState:
     """The model of the day before while it fits the catalogue, else a new one that keeps the topics' ids."""
-    from crossdomain.content import topics
+    from crossdomain.content import topic_drift, topics
 
     basis = {name: value for name, value in asdict(choices).items() if name not in _AFTER_TRAINING}
     basis |= {"tokenizer": tokenizer, "job": JOB.version}
     hashes = items["content_hash"].to_pylist()
     before = ctx.con.sql("SELECT DISTINCT model_version, trained_ds FROM previous.topics").fetchall()
-    old, share = None, 1.0
+    old, share, drift = None, 1.0, None
     if before:
         version, trained_ds = before[0]
         files = ctx.models.load(_MODEL, version)
         old = topics.TopicModel.from_files(files)
-        share = topics.new_share(files[_TRAINED_ON].decode().split("\n"), hashes)
-        if share <= choices.retrain_share and ctx.models.metadata(_MODEL, version)["basis"] == basis:
-            return _TopicState(old, version, trained_ds, new_share=share)
+        trained_on = files[_TRAINED_ON].decode().split("\n")
+        share, facts = topics.new_share(trained_on, hashes), ctx.models.metadata(_MODEL, version)
+        if share <= choices.retrain_share and facts["basis"] == basis:
+            fit = topic_drift.TrainedFit.from_facts(facts["fit"])
+            drift = _drift(choices, old, fit, terms, hashes, set(trained_on), version)
+            if not any(drift["drifted"].to_pylist()):
+                return _TopicState(old, version, trained_ds, new_share=share, drift=drift)
     model, candidates = _train(choices, terms, items)
     if model is None:
-        return _TopicState(None, new_share=share)
+        return _TopicState(None, new_share=share, drift=drift)
     if old is not None:
         model = topics.keep_topic_ids(model, old, least=choices.keep_identity)
     files = {**model.to_files(), _TRAINED_ON: "\n".join(sorted(set(hashes))).encode()}
@@ -115,10 +133,32 @@ def _topic_model(
         "candidates": candidates,
         "npmi": round(float(model.coherence.mean()), 6),
         "npmi_by_topic": {str(topic): float(value) for topic, value in zip(model.ids, model.coherence, strict=True)},
+        "fit": topic_drift.trained_fit(model, terms, iterations=choices.iterations, seed=choices.seed).as_facts(),
         "follows": before[0][0] if before else None,
     }
     version = ctx.models.save(_MODEL, files, facts)
-    return _TopicState(model, version, ctx.ds, trained_now=True, old=old, new_share=share)
+    return _TopicState(model, version, ctx.ds, trained_now=True, old=old, new_share=share, drift=drift)
+
+
+def _drift(
+    choices: TopicSettings,
+    model: TopicModel,
+    fit: TrainedFit,
+    terms: TermMatrix,
+    hashes: Sequence[str],
+    trained_on: Collection[str],
+    version: str,
+) -> pa.Table:
+    """How well the texts that are new to the model fit its topics."""
+    import numpy as np
+
+    from crossdomain.content import topic_drift
+
+    new = np.flatnonzero([text not in trained_on for text in hashes])
+    limits = {domain: topic_drift.limit(len(terms.rows_of(domain)), choices) for domain in fit.by_domain}
+    return topic_drift.drift(
+        model, fit, terms.of_rows(new), limits=limits, iterations=choices.iterations, version=version
+    )
 
 
 def tokenizer_of(settings: Settings, choices: TopicSettings) -> Tokenizer:
@@ -149,9 +189,15 @@ def _config(settings: Settings) -> Mapping[str, Any]:
 
 JOB = Job(
     name="topics",
-    version=1,
+    version=2,
     inputs=(Input(table="derived.catalogue"),),
-    outputs=("derived.item_tokens", "serving.topics", "serving.item_topics", "serving.topic_changes"),
+    outputs=(
+        "derived.item_tokens",
+        "serving.topics",
+        "serving.item_topics",
+        "serving.topic_changes",
+        "serving.topic_drift",
+    ),
     run=build,
     config=_config,
     tells_unchanged=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from crossdomain.errors import CrossdomainError, MissingInput
 from crossdomain.storage.home import Home, explained, make_folder, write_whole
 
 _METADATA = "metadata.json"
+_PICTURES = "pictures"
+_PLAIN = re.compile(r"^[a-z0-9_]+$")
+"""Names that come from outside: a kind, a version, a picture."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,41 @@ class ModelStore:
         folder = self.home.models(kind) / version
         if not folder.is_dir():
             raise MissingInput(f"model {kind}/{version} is not in {folder.parent}: train it again")
-        return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name != _METADATA}
+        return {
+            path.name: path.read_bytes()
+            for path in sorted(folder.iterdir())
+            if path.name != _METADATA and path.is_file()
+        }
+
+    def save_pictures(self, kind: str, version: str, pictures: Mapping[str, bytes]) -> None:
+        """Keeps pictures (SVG) of a model with it; they are no part of its version and go when it goes.
+
+        Args:
+            kind: The kind of model.
+            version: A version that is there.
+            pictures: SVG by name; small letters, digits and underscores.
+
+        Raises:
+            MissingInput: There is no such version.
+            CrossdomainError: A file cannot be written.
+        """
+        folder = self.home.models(kind) / version
+        if not folder.is_dir():
+            raise MissingInput(f"model {kind}/{version} is not in {folder.parent}: train it again")
+        make_folder(folder / _PICTURES)
+        for name, data in pictures.items():
+            write_whole(folder / _PICTURES / f"{name}.svg", data)
+
+    def pictures(self, kind: str, version: str) -> list[str]:
+        """Names of the pictures that are kept with a model, sorted."""
+        return sorted(path.stem for path in (self.home.models(kind) / version / _PICTURES).glob("*.svg"))
+
+    def picture(self, kind: str, version: str, name: str) -> bytes | None:
+        """A picture of a model; None if there is none of that kind, version and name, whatever they are."""
+        if not all(_PLAIN.match(part) for part in (kind, version, name)):
+            return None
+        path = self.home.models(kind) / version / _PICTURES / f"{name}.svg"
+        return path.read_bytes() if path.is_file() else None
 
     def metadata(self, kind: str, version: str) -> dict[str, Any]:
         """Metadata of a version.

@@ -16,6 +16,17 @@ function drawPlots(seen) {
   }
 }
 
+function drawModels(seen) {
+  for (const place of document.querySelectorAll("p.saved")) {
+    const name = place.dataset.plot;
+    const links = seen.models.filter((model) => model.pictures.includes(name)).map((model) => {
+      const text = word("saved_with", { version: model.version, day: model.trained });
+      return element("a", { text, href: `models/${model.kind}/${model.version}/${name}.svg` });
+    });
+    place.replaceChildren(...links);
+  }
+}
+
 function price(row) {
   if (row.price_min === null) return "–";
   return row.price_min === row.price_max ? row.price_min : `${row.price_min} … ${row.price_max}`;
@@ -52,6 +63,7 @@ function draw() {
   summary.textContent = (latest.ds ? word("content_of", { day: latest.ds }) : word("no_content")) + elsewhere;
   replace("day", ...daysOf(latest));
   drawPlots(latest);
+  drawModels(latest);
   drawBundles(latest);
   document.body.dataset.ready = "yes";
 }

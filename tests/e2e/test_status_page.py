@@ -27,6 +27,7 @@ from crossdomain.quality.data_docs import write_data_docs
 from crossdomain.quality.results import GateResult, RuleResult, to_quality_rows
 from crossdomain.settings import Settings
 from crossdomain.storage.home import Home
+from crossdomain.storage.models import ModelStore
 from crossdomain.tables import registry
 
 if TYPE_CHECKING:
@@ -97,6 +98,13 @@ content_daily()
 """
 
 
+TOPIC = """
+    SELECT 1 AS topic, '面霜' AS label, ['面霜'] AS words, 0.1 AS coherence, 3 AS items, 1.0 AS share,
+        0.5 AS knowledge_share, true AS shared, 0.0 AS shared_p, DATE '2026-01-05' AS trained_ds,
+        '{version}' AS model_version
+"""
+
+
 def pictures(days: list[date]) -> dict[str, bytes]:
     """Pictures of three topics, one of them with a label that would be markup."""
     words = np.array([[0.6, 0.3, 0.1], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6]])
@@ -120,6 +128,9 @@ def lake_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("家 with space")
     settings = Settings(home=home)
     tables = registry(settings.include)
+    models = ModelStore(Home(home))
+    version = models.save("topics", {"names.json": b"{}"}, {})
+    models.save_pictures("topics", version, {"topic_map": pictures([FIRST])["topic_map"]})
     written = [("serving.quality_results", day, gate_rows(day, holds=day != 6)) for day in (5, 6, 7)]
     decided = [
         ("serving.champions", 7, CHAMPIONS),
@@ -128,6 +139,7 @@ def lake_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("serving.consistency_results", 7, BROKEN_REFERENCE),
         ("derived.row_counts", 7, COUNTED),
         ("serving.bundles", 7, BUNDLE),
+        ("serving.topics", 7, TOPIC.format(version=version)),
     ]
     with open_lake(settings) as lake:
         for name, day, rows in [*written, *decided]:
@@ -179,7 +191,7 @@ def status_of(address: str) -> int:
     "path",
     [
         "", "overview.json", "page.js", "words.js", "elements.js", "page.css", "data-docs/index.html", "content.html",
-        "content.js", "content.json", "content/2026-01-07/topic_map.svg",
+        "content.js", "content.json", "content/2026-01-07/topic_map.svg", "models/topics/x/topic_map.svg",
     ],
 )  # fmt: skip
 def test_nobody_sees_the_page_without_login(session: AirflowSession, path: str) -> None:
@@ -272,6 +284,11 @@ def test_content_page_is_a_tab_of_the_dag(session: AirflowSession, tmp_path: Pat
             expect(image).to_have_attribute("src", f"content/2026-01-07/{name}.svg")
             image.evaluate("image => image.decode()")
             assert image.evaluate("image => image.naturalWidth") == 1080
+        saved = content.locator("p.saved[data-plot=topic_map] a")
+        expect(saved).to_contain_text("trained on 2026-01-05")
+        expect(content.locator("p.saved[data-plot=similarity] a")).to_have_count(0)
+        kept = page.request.get(f"{session.address}/crossdomain-status/{saved.get_attribute('href')}")
+        assert (kept.status, kept.body()[:4]) == (200, b"<svg")
         expect(content.locator("#bundles td").first).to_have_text("面霜、屏障：护肤课 × 面霜")
         expect(content.locator("#bundles")).to_contain_text(HOSTILE)
         expect(content.locator("#bundles")).to_contain_text("99.00 … 129.50")
@@ -287,4 +304,6 @@ def test_content_page_is_a_tab_of_the_dag(session: AirflowSession, tmp_path: Pat
         assert page.title() == "内容：主题、相似度与组合"
         for name in ("2026-01-09/topic_map", "2026-01-07/..%2Fsimilarity", "..%2F2026-01-07/topic_map", "2026-01-07/x"):
             assert page.request.get(f"{session.address}/crossdomain-status/content/{name}.svg").status == 404, name
+        for name in ("topics/x/topic_map", "topics/..%2F..%2Fx/topic_map", "..%2Fmodels/x/topic_map"):
+            assert page.request.get(f"{session.address}/crossdomain-status/models/{name}.svg").status == 404, name
         assert problems == []

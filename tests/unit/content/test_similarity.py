@@ -253,6 +253,26 @@ def test_co_behaviour_counts_in_the_search_as_in_the_scores() -> None:
     assert counts.tolist() == np.bincount(off * 10 // 10**6, minlength=10).tolist()
 
 
+def test_each_direction_has_its_own_weights_where_they_are_learned() -> None:
+    data = random_catalogue(60)
+    across = blend_weights(topic=1.0)
+    learned = dict.fromkeys([("knowledge", "beauty"), ("beauty", "knowledge")], across)
+    pool = find_pool(
+        data,
+        domains=DOMAINS,
+        prints=data.item_ids,
+        candidate=np.ones(len(data), dtype=bool),
+        search=Search(weights=WEIGHTS, learned=learned, neighbours=5, reserve=2),
+        version="v",
+    )
+    rows = similar_items(pool, np.arange(len(data)).astype(object), neighbours=5).to_pylist()
+    for row in rows:
+        weights = across if row["domain"] != row["other_domain"] else WEIGHTS
+        expected = sum(weight * row[part] for weight, part in zip(weights, COMPONENTS, strict=True))
+        assert row["similarity"] == pytest.approx(expected, abs=1e-6)
+    assert {row["domain"] == row["other_domain"] for row in rows} == {True, False}
+
+
 def test_weights_of_the_blend_are_checked() -> None:
     assert sum(blend_weights(cosine=2, topic=1)) == pytest.approx(1)
     assert len(blend_weights(cosine=1)) == len(COMPONENTS)

@@ -25,6 +25,7 @@ from crossdomain.jobs.together import JOB as TOGETHER
 from crossdomain.jobs.topics import JOB as TOPICS
 from crossdomain.settings import Settings
 from crossdomain.storage.home import Home
+from crossdomain.storage.models import ModelStore
 from crossdomain.tables import registry
 from crossdomain.text.advertising import read_forbidden_words
 from crossdomain.text.tokens import make_tokenizer, read_stop_words, read_user_words
@@ -157,6 +158,20 @@ def test_the_day_is_drawn_and_built_again_gives_the_same(
     assert run_job(BUNDLES, DAY, settings).status == "up_to_date"
     assert run_job(BUNDLES, DAY, settings, force=True).status == "unchanged"
     assert pictures == {name: read_plot(lake_home, DAY.isoformat(), name) for name in PLOTS}
+
+
+def test_the_pictures_of_the_training_are_kept_with_the_models(
+    home: Path, found: tuple[Agreement, list[dict[str, Any]]]
+) -> None:
+    store = ModelStore(Home(home))
+    for kind, names in (("topics", ["topic_map", "topic_shares"]), ("similarity", ["similarity"])):
+        (version,) = store.versions(kind)
+        assert store.pictures(kind, version) == names
+        for name in names:
+            assert store.picture(kind, version, name) == read_plot(Home(home), DAY.isoformat(), name)
+        assert not set(names) & {file.split(".")[0] for file in store.load(kind, version)}
+        assert store.picture(kind, version, "../metadata") is None
+        assert store.picture("..", version, names[0]) is None
 
 
 def test_a_threshold_that_is_set_counts_instead_of_the_calibrated_one(

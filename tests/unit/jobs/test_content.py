@@ -232,14 +232,33 @@ def test_topics_read_only_what_changed_and_keep_the_model(settings: Settings) ->
     assert {row["item_id"] for row in rows(settings, "serving.item_topics", DAYS[1])} >= {"new"}
 
 
-def test_topics_are_trained_again_when_much_is_new(settings: Settings) -> None:
-    days = {DAYS[0]: themed(), DAYS[1]: themed() + [replace(i, item_id="x" + i.item_id) for i in themed(seed=2)]}
+def test_topics_are_trained_again_when_most_is_new(settings: Settings) -> None:
+    more = [replace(i, item_id="x" + i.item_id) for i in themed(70, seed=2)]
+    days = {DAYS[0]: themed(), DAYS[1]: themed() + more}
     run_days(settings, days, CATALOGUE, TOPICS)
     before, after = (rows(settings, "serving.topics", day) for day in days)
     assert before[0]["model_version"] != after[0]["model_version"]
     assert {t["trained_ds"] for t in after} == {DAYS[1]}
     kept = {t["topic"]: set(t["words"][:5]) for t in before}
     assert any(len(kept.get(t["topic"], set()) & set(t["words"][:5])) >= 3 for t in after)
+
+
+def test_topics_are_trained_again_when_a_new_theme_does_not_fit(settings: Settings) -> None:
+    rng = random.Random(3)  # noqa: S311
+    garden = ["月季", "多肉", "盆栽", "园艺", "播种", "修剪", "施肥", "花期", "扦插", "土壤"]
+    same = [replace(item, item_id="x" + item.item_id) for item in themed(24, seed=2)]
+    theme = [Item("knowledge", f"garden{n:02}", "园艺课", "，".join(rng.choices(garden, k=14))) for n in range(24)]
+    days = {DAYS[0]: themed(), DAYS[1]: themed() + same, DAYS[2]: themed() + same + theme}
+    run_days(settings, days, CATALOGUE, TOPICS)
+    trained = [{topic["trained_ds"] for topic in rows(settings, "serving.topics", day)} for day in days]
+    assert trained == [{DAYS[0]}, {DAYS[0]}, {DAYS[2]}]
+    assert rows(settings, "serving.topic_drift", DAYS[0]) == []
+    quiet, shifted = ({r["domain"]: r for r in rows(settings, "serving.topic_drift", d)} for d in (DAYS[1], DAYS[2]))
+    assert sum(row["texts"] for row in quiet.values()) == 24
+    assert not any(row["drifted"] for row in quiet.values())
+    assert shifted["knowledge"]["drifted"]
+    assert shifted["knowledge"]["misfits"] >= 24
+    assert not shifted["beauty"]["drifted"]
 
 
 def test_bundles_join_both_sides_around_the_shared_themes(settings: Settings) -> None:
@@ -323,7 +342,7 @@ def test_same_rows_in_another_order_give_the_same_bytes(settings: Settings, tmp_
                 }
             )
     assert checksums[0] == checksums[1]
-    assert len(checksums[0]) == 30
+    assert len(checksums[0]) == 32
 
 
 def test_items_without_text_and_empty_days_give_empty_tables(settings: Settings) -> None:
