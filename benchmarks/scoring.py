@@ -150,7 +150,7 @@ def job(options: argparse.Namespace, people: int, power: str) -> dict[str, Any]:
         os.environ.update(environment)
         fill(Path(folder), people, options.items, options.factors)
         command = [sys.executable, __file__, "--run", folder]
-        done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)  # noqa: S603
+        done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     found = json.loads(done.stdout.splitlines()[-1])
     work = 2 * people * 2 * options.items * options.factors / 1e9
     row = {"people": people, "popularity_power": float(power), **found}

@@ -108,7 +108,7 @@ class Folding:
         system = solved @ np.swapaxes(own, 1, 2)
         system *= beyond[:, None, :]
         system += np.eye(history.shape[1])
-        return np.linalg.solve(system, solved)
+        return np.asarray(np.linalg.solve(system, solved), dtype=np.float64)
 
 
 def _spread(work: Callable[[Ints], None], parts: Iterator[Ints], threads: int) -> None:
