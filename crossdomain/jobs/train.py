@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from crossdomain.recommend.als import AlsModel
     from crossdomain.recommend.champion import Champion
     from crossdomain.recommend.evaluate import Evaluation, Metric, Rater, Split
+    from crossdomain.recommend.interactions import Pairs
     from crossdomain.recommend.transfer import Transfer
 
 KIND = "als"
@@ -50,7 +51,7 @@ def build(ctx: JobContext) -> None:
 def _train(
     ctx: JobContext, settings: RecommendSettings, before: dict[str, dict[str, Any]], overdue: set[str]
 ) -> tuple[list[Metric], list[Champion], list[Transfer]]:
-    from crossdomain.recommend.als import device_note, fit, to_files
+    from crossdomain.recommend.als import device_note, fit, to_files, train
     from crossdomain.recommend.evaluate import evaluate
     from crossdomain.recommend.interactions import taste
 
@@ -58,37 +59,59 @@ def _train(
     test_from = ctx.ds - timedelta(days=settings.test_days - 1)
     cut = test_from - timedelta(days=1 + settings.gap_days)
     spans = [(first, ctx.ds), (first, cut), (first, test_from - timedelta(days=1)), (test_from, ctx.ds)]
+    if settings.patience:
+        earlier = cut - timedelta(days=settings.test_days)
+        spans += [(first, earlier), (first, earlier), (earlier + timedelta(days=1), cut)]
     behaviour = read_behaviour(ctx, settings, spans)
-    split = _split(behaviour, settings)
+    split = _split(behaviour, behaviour.pairs[1:4], settings)
+    if settings.patience:
+        settings = replace(settings, iterations=_enough(behaviour, settings))
     evidence = taste(behaviour.pairs[0], behaviour.people, behaviour.items, settings)
     training = split.training(behaviour.items)
     twin = fit(training, behaviour.items, settings) if training.nnz else None
     version = None
     if evidence.nnz:
-        model = fit(evidence, behaviour.items, settings)
-        files = to_files("model", model) | (to_files("twin", twin) if twin else {})
-        version = ctx.models.save(KIND, files, _card(ctx, settings, first, cut, evidence))
+        trained = train(evidence, behaviour.items, settings)
+        files = to_files("model", trained.model) | (to_files("twin", twin) if twin else {})
+        version = ctx.models.save(KIND, files, _card(ctx, settings, first, cut, trained.sizes()))
+        ctx.note(**trained.sizes(), pairs_per_second=round(trained.rate))
     raters = _raters(ctx, settings, behaviour, split, before, twin, version)
     measured = evaluate(split, raters, behaviour.items, settings)
     domains = sorted(ctx.settings.domains)
     champions = [_decide(domain, measured, before.get(domain), version, settings, overdue) for domain in domains]
     transfer = _transfer(ctx, measured, champions, settings)
-    ctx.note(
-        trained=version is not None,
-        people=int((evidence.getnnz(axis=1) > 0).sum()),
-        pairs=int(evidence.nnz),
-        **device_note(settings),
-    )
+    ctx.note(trained=version is not None, **device_note(settings))
     return measured.metrics, champions, transfer
 
 
-def _split(behaviour: Behaviour, settings: RecommendSettings) -> Split:
+def _enough(behaviour: Behaviour, settings: RecommendSettings) -> int:
+    """Sweeps after which a model that did not see the days before the test days is at its best on them."""
+    from crossdomain.recommend.als import train
+    from crossdomain.recommend.champion import METRIC
+    from crossdomain.recommend.evaluate import als_rater, evaluate
+    from crossdomain.recommend.popularity import boost
+
+    split = _split(behaviour, behaviour.pairs[4:7], settings)
+    training = split.training(behaviour.items)
+    if not training.nnz:
+        return settings.iterations
+    boosts = boost(split.decayed, settings.popularity_power)
+
+    def reached(model: AlsModel) -> float:
+        found = evaluate(split, [als_rater("trial", model, behaviour.items, boosts)], behaviour.items, settings)
+        return sum(row.value or 0.0 for row in found.metrics if (row.segment, row.metric) == ("all", METRIC))
+
+    return train(training, behaviour.items, settings, validate=reached).iterations
+
+
+def _split(behaviour: Behaviour, spans: Sequence[Pairs], settings: RecommendSettings) -> Split:
+    """What was known at a cut and what came after, from the pairs up to it, up to the test days, and of them."""
     from crossdomain.recommend.evaluate import Split, hidden_units
     from crossdomain.recommend.interactions import met, taste
     from crossdomain.recommend.popularity import decayed_popularity, popularity
 
     people, items = behaviour.people, behaviour.items
-    _, history, before_test, outcome = behaviour.pairs
+    history, before_test, outcome = spans
     evidence = taste(history, people, items, settings)
     return Split(
         evidence=evidence,
@@ -206,7 +229,9 @@ def _carried(row: dict[str, Any]) -> Champion:
     return decide(row["target_domain"], incumbent, [], n=0, min_people=1)
 
 
-def _card(ctx: JobContext, settings: RecommendSettings, first: date, cut: date, evidence: Any) -> dict[str, Any]:
+def _card(
+    ctx: JobContext, settings: RecommendSettings, first: date, cut: date, sizes: dict[str, int]
+) -> dict[str, Any]:
     from crossdomain.recommend.als import device_in_use, library_versions
 
     return {
@@ -215,9 +240,7 @@ def _card(ctx: JobContext, settings: RecommendSettings, first: date, cut: date, 
         "window_from": first.isoformat(),
         "twin_trained_to": cut.isoformat(),
         "domains": list(ctx.settings.domains),
-        "people": int((evidence.getnnz(axis=1) > 0).sum()),
-        "items": int((evidence.getnnz(axis=0) > 0).sum()),
-        "pairs": int(evidence.nnz),
+        **sizes,
         "device": device_in_use(settings)[0],
         "settings": settings.as_config(),
         "libraries": library_versions(),

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from implicit.cpu.als import AlternatingLeastSquares
 
 from crossdomain.errors import InputError
-from crossdomain.recommend.als import device_note, explain, fit, fold_in, from_files, known_spans, to_files
+from crossdomain.recommend.als import device_note, explain, fit, fold_in, from_files, known_spans, to_files, train
 from crossdomain.recommend.interactions import Items, taste
 from crossdomain.recommend.settings import RecommendSettings
 from tests.unit.recommend.world import DOMAINS, blocks_world, connect, read
@@ -125,6 +125,29 @@ def test_training_again_gives_the_same_bytes(blocks, threads):
     confidence, _, items = blocks
     first = to_files("model", fit(confidence, items, replace(SETTINGS, threads=1)))
     assert first == to_files("model", fit(confidence, items, replace(SETTINGS, threads=threads)))
+
+
+def test_training_stops_where_validation_does_not_better_and_keeps_the_best_sweep(blocks):
+    confidence, _, items = blocks
+    seen = []
+
+    def reached(model):
+        seen.append(model.factors.copy())
+        return [0.1, 0.3, 0.2, 0.3, 0.1, 0.9][len(seen) - 1]
+
+    found = train(confidence, items, replace(SETTINGS, patience=2), validate=reached)
+    assert (len(seen), found.iterations, found.validated) == (4, 2, (0.1, 0.3, 0.2, 0.3))
+    np.testing.assert_array_equal(found.model.factors, seen[1])
+    np.testing.assert_array_equal(fit(confidence, items, replace(SETTINGS, iterations=2)).factors, seen[1])
+
+
+def test_exact_sizes_are_told(blocks, caplog):
+    confidence, _, items = blocks
+    with caplog.at_level("INFO"):
+        found = train(confidence, items, SETTINGS)
+    used = np.diff(confidence.indptr) > 0
+    assert found.sizes() == {"people": used.sum(), "items": 16, "pairs": confidence.nnz, "iterations": 15}
+    assert f"{confidence.nnz} pairs of {used.sum()} people and 16 items, 15 sweeps in" in caplog.text
 
 
 def test_files_hold_the_model_and_no_person(blocks):

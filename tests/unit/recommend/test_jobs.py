@@ -303,6 +303,17 @@ def test_planted_transfer_is_shown_and_serves(world, tmp_path):
             assert (row["verdict"], row["serves"]) == ("helps", "als") or row["n"] < 10
 
 
+def test_sweeps_are_chosen_on_days_that_neither_twin_nor_test_see(world, tmp_path, monkeypatch):
+    con = connect(*world, CATALOGUE)
+    run(con, tmp_path / "all")
+    monkeypatch.setenv("CROSSDOMAIN_RECOMMEND_PATIENCE", "1")
+    ctx, written = context(con, tmp_path / "few")
+    train.build(ctx)
+    (version,) = {row["model_version"] for row in written["serving.champions"].to_pylist()}
+    assert 1 <= ctx.models.metadata("als", version)["iterations"] < 15
+    assert ctx.notes["iterations"] == ctx.models.metadata("als", version)["iterations"]
+
+
 def test_days_without_training_keep_the_champion(world, tmp_path, monkeypatch):
     monkeypatch.setenv("CROSSDOMAIN_RECOMMEND_TRAIN_EVERY_DAYS", "3")
     day = next(DAY - timedelta(days=i) for i in range(3) if (DAY - timedelta(days=i)).toordinal() % 3 == 1)
