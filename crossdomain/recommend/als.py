@@ -206,32 +206,75 @@ class _Watch:
             raise _Enough
 
 
+@dataclass(frozen=True)
+class Folder:
+    """Item factors, prepared once to fold in many people and to explain what they are recommended.
+
+    Attributes:
+        item_factors: Items × factors; zero rows (items the model does not know) add nothing.
+        items: The items.
+        regularization: Ridge of the model.
+        threads: Parts of the people at work side by side.
+    """
+
+    item_factors: Factors
+    items: Items
+    regularization: float
+    threads: int = 1
+    _prepared: dict[tuple[int, int], Folding] = field(default_factory=dict)
+
+    def people(self, confidence: sp.csr_matrix) -> Factors:
+        """Exact least-squares factors of people from their history, whether the training saw them or not.
+
+        What a person did not touch counts as a weak no only in domains where the person is known: somebody who
+        never entered the other domain did not turn its items down. Without this, people known on one side get
+        vectors that push the whole other side towards 0.
+
+        Args:
+            confidence: People × items, indices sorted.
+
+        Returns:
+            float32, people × factors; zeros for people without evidence.
+        """
+        factors = np.zeros((confidence.shape[0], self.item_factors.shape[1]), dtype=np.float32)
+        for people, span in self._spans(confidence):
+            part = np.zeros((len(people), factors.shape[1]), dtype=np.float32)
+            self._folding(span).people(confidence[people], part, threads=self.threads)
+            factors[people] = part
+        return factors
+
+    def reasons(self, confidence: sp.csr_matrix, recommended: Ints) -> npt.NDArray[np.int32]:
+        """For each recommended item those items of the person's history that add most to its score.
+
+        Args:
+            confidence: People × items, indices sorted.
+            recommended: People × k item positions; -1 for none.
+
+        Returns:
+            People × k × ``REASONS`` item positions, the strongest first, ties to the earlier item; -1 where nothing
+            was recommended or fewer items add to the score.
+        """
+        out = np.full((*recommended.shape, REASONS), -1, dtype=np.int32)
+        for people, span in self._spans(confidence):
+            out[people] = self._folding(span).reasons(confidence[people], recommended[people], threads=self.threads)
+        return out
+
+    def _spans(self, confidence: sp.csr_matrix) -> list[tuple[Ints, slice]]:
+        return [(people, span) for people, span in known_spans(confidence, self.items) if len(people)]
+
+    def _folding(self, span: slice) -> Folding:
+        name = (span.start, span.stop)
+        if name not in self._prepared:
+            with threadpool_limits(limits=1, user_api="blas"):
+                self._prepared[name] = Folding.of(self.item_factors, span, self.regularization)
+        return self._prepared[name]
+
+
 def fold_in(
     item_factors: Factors, confidence: sp.csr_matrix, items: Items, regularization: float, *, threads: int = 1
 ) -> Factors:
-    """Exact least-squares factors of people from their history, whether the training saw them or not.
-
-    What a person did not touch counts as a weak no only in domains where the person is known: somebody who
-    never entered the other domain did not turn its items down. Without this, people known on one side get
-    vectors that push the whole other side towards 0.
-
-    Args:
-        item_factors: Items × factors; zero rows (items the model does not know) add nothing.
-        confidence: People × items.
-        items: The columns.
-        regularization: Ridge of the model.
-        threads: Parts of the people at work side by side.
-
-    Returns:
-        float32, people × factors; zeros for people without evidence.
-    """
-    factors = np.zeros((confidence.shape[0], item_factors.shape[1]), dtype=np.float32)
-    for people, span in known_spans(confidence, items):
-        if len(people):
-            part = np.zeros((len(people), factors.shape[1]), dtype=np.float32)
-            Folding.of(item_factors, span, regularization).people(confidence[people], part, threads=threads)
-            factors[people] = part
-    return factors
+    """People's vectors, as ``Folder.people`` gives them, for who has one lot of people."""
+    return Folder(item_factors, items, regularization, threads).people(confidence)
 
 
 def known_spans(confidence: sp.csr_matrix, items: Items) -> list[tuple[Ints, slice]]:
@@ -242,37 +285,6 @@ def known_spans(confidence: sp.csr_matrix, items: Items) -> list[tuple[Ints, sli
         (np.flatnonzero(sides[1] & ~sides[0]), items.span(1)),
         (np.flatnonzero(sides[0] & sides[1]), slice(0, len(items))),
     ]
-
-
-def explain(
-    item_factors: Factors,
-    confidence: sp.csr_matrix,
-    items: Items,
-    regularization: float,
-    recommended: Ints,
-    *,
-    threads: int = 1,
-) -> npt.NDArray[np.int32]:
-    """For each recommended item those items of the person's history that add most to its score.
-
-    Args:
-        item_factors: Items × factors.
-        confidence: People × items, sorted indices.
-        items: The columns.
-        regularization: Ridge of the model.
-        recommended: People × k item positions; -1 for none, at the end of a list only.
-        threads: Parts of the people at work side by side.
-
-    Returns:
-        People × k × ``REASONS`` item positions, the strongest first, ties to the earlier item; -1 where nothing was
-        recommended or fewer items add to the score.
-    """
-    out = np.full((*recommended.shape, REASONS), -1, dtype=np.int32)
-    for people, span in known_spans(confidence, items):
-        if len(people):
-            folding = Folding.of(item_factors, span, regularization)
-            out[people] = folding.reasons(confidence[people], recommended[people], threads=threads)
-    return out
 
 
 def to_files(name: str, model: AlsModel) -> dict[str, bytes]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import scipy.sparse as sp
 
 from crossdomain.recommend import reasons
-from crossdomain.recommend.als import AlsModel, explain, fold_in
+from crossdomain.recommend.als import AlsModel, Folder
 from crossdomain.recommend.champion import POPULAR
 from crossdomain.recommend.evaluate import boosted
 from crossdomain.recommend.folding import REASONS, Factors
@@ -141,7 +141,7 @@ class _Model:
 
     fold: Factors
     known: Bools
-    regularization: float
+    folder: Folder
 
 
 @dataclass
@@ -191,11 +191,14 @@ class Scorer:
 
     @cached_property
     def _models(self) -> dict[str, _Model]:
-        return {
-            served.version: _Model(*served.model.aligned(self.audience.items), served.model.regularization)
-            for served in self.champions.values()
-            if served.model is not None
-        }
+        items, threads = self.audience.items, self.settings.threads
+        models = {}
+        for served in self.champions.values():
+            if served.model is not None:
+                fold, known = served.model.aligned(items)
+                folder = Folder(fold, items, served.model.regularization, threads)
+                models[served.version] = _Model(fold, known, folder)
+        return models
 
     @cached_property
     def _targets(self) -> list[_Target]:
@@ -247,11 +250,11 @@ class Scorer:
         return informed
 
     def _personal(self, block: _Block, target: _Target, rows: Ints, source: str) -> None:
-        items, threads, model = self.audience.items, self.settings.threads, self._models[target.served.version]
+        threads, model = self.settings.threads, self._models[target.served.version]
         known = self._evidence(block, target, source)
         name = (target.served.version, source if source == "als" else f"{source} {target.domain}")
         if name not in block.vectors:
-            block.vectors[name] = fold_in(model.fold, known, items, model.regularization, threads=threads)
+            block.vectors[name] = model.folder.people(known)
         vectors = block.vectors[name][rows]
         excluded = block.known.unwanted[rows][:, target.candidates].tocsr()
         chosen = np.full((len(rows), self.settings.top_k), -1, dtype=np.int64)
@@ -259,7 +262,7 @@ class Scorer:
             here = ranked.item >= 0
             chosen[ranked.rows][here] = target.candidates[ranked.item[here]]
             block.lists.score[rows[ranked.rows], target.place] = np.where(here, ranked.score, 0)
-        because = explain(model.fold, known[rows], items, model.regularization, chosen, threads=threads)
+        because = model.folder.reasons(known[rows], chosen)
         block.lists.item[rows, target.place] = chosen
         block.lists.source[rows, target.place] = SOURCES.index(source)
         block.lists.because[rows, target.place] = because

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from implicit.cpu.als import AlternatingLeastSquares
 
 from crossdomain.errors import InputError
-from crossdomain.recommend.als import device_note, explain, fit, fold_in, from_files, known_spans, to_files, train
+from crossdomain.recommend.als import Folder, device_note, fit, fold_in, from_files, known_spans, to_files, train
 from crossdomain.recommend.interactions import Items, taste
 from crossdomain.recommend.settings import RecommendSettings
 from tests.unit.recommend.world import DOMAINS, blocks_world, connect, read
@@ -80,7 +80,7 @@ def test_explanations_are_implicits_own():
     raw = AlternatingLeastSquares(factors=5, regularization=0.7, alpha=1.0, num_threads=1)
     raw.item_factors = factors
     recommended = np.argsort(-(fold_in(factors, confidence, items, 0.7) @ factors.T), axis=1)[:, :3]
-    reasons = explain(factors, confidence, items, 0.7, recommended)
+    reasons = Folder(factors, items, 0.7).reasons(confidence, recommended)
     sides = [np.diff(confidence[:, items.span(domain)].indptr) > 0 for domain in (0, 1)]
     compared = 0
     for person in np.flatnonzero(sides[0] & sides[1]):
@@ -99,7 +99,7 @@ def test_long_histories_and_short_ones_follow_the_same_formula(threads):
     assert lengths.min() < 5 < lengths.max(), "both ways are taken"
     folded = fold_in(factors, confidence, items, 0.7, threads=threads)
     recommended = np.tile(np.arange(0, 30, 5), (40, 1))
-    reasons = explain(factors, confidence, items, 0.7, recommended, threads=threads)
+    reasons = Folder(factors, items, 0.7, threads).reasons(confidence, recommended)
     wide = factors.astype(np.float64)
     for people, span in known_spans(confidence, items):
         for person in people:
@@ -115,9 +115,9 @@ def test_long_histories_and_short_ones_follow_the_same_formula(threads):
 
 def test_no_reason_for_nothing():
     confidence, items, factors = random_world()
-    assert (explain(factors, confidence, items, 0.7, np.full((40, 2), -1)) == -1).all()
+    assert (Folder(factors, items, 0.7).reasons(confidence, np.full((40, 2), -1)) == -1).all()
     nobody = sp.csr_matrix((1, 30), dtype=np.float32)
-    assert (explain(factors, nobody, items, 0.7, np.array([[1, 2]])) == -1).all()
+    assert (Folder(factors, items, 0.7).reasons(nobody, np.array([[1, 2]])) == -1).all()
 
 
 @pytest.mark.parametrize("threads", [1, 2])
