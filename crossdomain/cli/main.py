@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from crossdomain.cli import contract, demo, evaluate, exchange, experiment, export, keys, lake, privacy, quality
+from crossdomain.cli import contract, demo, evaluate, exchange, experiment, export, keys, lake, model, privacy, quality
 from crossdomain.cli.output import Json, errors, show
 from crossdomain.errors import InputError
 from crossdomain.settings import Settings, parse_day
@@ -24,6 +24,7 @@ app.add_typer(experiment.app, name="experiment")
 app.add_typer(export.app, name="export")
 app.add_typer(keys.app, name="keys")
 app.add_typer(lake.app, name="lake")
+app.add_typer(model.app, name="model")
 app.add_typer(privacy.app, name="privacy")
 app.add_typer(quality.app, name="quality")
 

@@ -51,6 +51,7 @@ def build(ctx: JobContext) -> None:
 def _train(
     ctx: JobContext, settings: RecommendSettings, before: dict[str, dict[str, Any]], overdue: set[str]
 ) -> tuple[list[Metric], list[Champion], list[Transfer]]:
+    from crossdomain.recommend import card
     from crossdomain.recommend.als import device_note, fit, to_files, train
     from crossdomain.recommend.evaluate import evaluate
     from crossdomain.recommend.interactions import taste
@@ -73,7 +74,8 @@ def _train(
     if evidence.nnz:
         trained = train(evidence, behaviour.items, settings)
         files = to_files("model", trained.model) | (to_files("twin", twin) if twin else {})
-        version = ctx.models.save(KIND, files, _card(ctx, settings, first, cut, trained.sizes()))
+        metadata = _metadata(ctx, settings, first, cut, trained.sizes())
+        version = ctx.models.save(KIND, {**files, card.FILE: card.describe(metadata).encode()}, metadata)
         ctx.note(**trained.sizes(), pairs_per_second=round(trained.rate))
     raters = _raters(ctx, settings, behaviour, split, before, twin, version)
     measured = evaluate(split, raters, behaviour.items, settings)
@@ -229,7 +231,7 @@ def _carried(row: dict[str, Any]) -> Champion:
     return decide(row["target_domain"], incumbent, [], n=0, min_people=1)
 
 
-def _card(
+def _metadata(
     ctx: JobContext, settings: RecommendSettings, first: date, cut: date, sizes: dict[str, int]
 ) -> dict[str, Any]:
     from crossdomain.recommend.als import device_in_use, library_versions
