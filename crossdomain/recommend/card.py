@@ -86,7 +86,8 @@ def results(
             "## Results",
             "",
             "On the last days, which the measured twin did not see; measured beside it: "
-            f"{', '.join(names) or 'nothing'}. Intervals at 95 %; the difference is to decayed popularity on the same people.",
+            f"{', '.join(names) or 'nothing'}. Intervals at 95 %; the difference is to decayed popularity on the same "
+            "people.",
             "",
             *_table(("direction", "segment", "model", "metric", "people", "value", "difference"), table),
             "",
