@@ -1,10 +1,10 @@
 """### Trains the recommender and names the champion of the day.
 
 **Does** train ALS on what was known on the day, measure it on the last days against popularity, and keep or
-change the champion; the champion changes only when the new model is not worse.
+change the champion by a paired test; and ask whether the other side helps, by direction and segment.
 
 **Runs on** `catalogue` or `people`, whichever comes last for the day: the first one finds the other missing and is
-skipped. **Outputs** `serving.model_metrics`, `serving.champions`, files under `models/`.
+skipped. **Outputs** `serving.model_metrics`, `serving.champions`, `serving.transfer`, files under `models/`.
 **Emits** `models`, for every day that was built, also where model and champion stayed: `recs_score` reads what
 this reads.
 

@@ -19,6 +19,7 @@ from crossdomain.cli import (
     export,
     keys,
     lake,
+    model,
     privacy,
     quality,
     recommender,
@@ -36,6 +37,7 @@ app.add_typer(experiment.app, name="experiment")
 app.add_typer(export.app, name="export")
 app.add_typer(keys.app, name="keys")
 app.add_typer(lake.app, name="lake")
+app.add_typer(model.app, name="model")
 app.add_typer(privacy.app, name="privacy")
 app.add_typer(quality.app, name="quality")
 evaluate.app.command("recommender")(recommender.evaluate)

@@ -128,7 +128,7 @@ def read_histories(ctx: JobContext, settings: RecommendSettings, first: date, la
         ctx.con.register(name, codes)
     ctx.con.execute(
         "CREATE OR REPLACE TEMP TABLE coded AS "
-        "SELECT person, a.code AS account, i.code AS item, weight, last_age, owned, rejected FROM found "
+        "SELECT person, a.code AS account, i.code AS item, i.domain, weight, last_age, owned, rejected FROM found "
         "JOIN account_codes a USING (account) JOIN item_codes i USING (domain, item_id) ORDER BY person"
     )
     ctx.con.execute("DROP TABLE found")

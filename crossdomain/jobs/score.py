@@ -5,11 +5,29 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from crossdomain.jobs.behaviour import config, event_window, first_day, read_histories, recommend_settings
+from crossdomain.jobs.behaviour import Histories, config, event_window, first_day, read_histories, recommend_settings
 from crossdomain.jobs.model import Input, Job, JobContext
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from crossdomain.recommend.score import Served
+
+_COVERAGE = """
+WITH known AS (SELECT DISTINCT k.person, c.domain AS target_domain FROM coded c JOIN person_keys k ON k.code = c.person
+               WHERE c.last_age IS NOT NULL),
+listed AS (
+  SELECT r.target_domain, CASE WHEN k.person IS NULL THEN 'cold' ELSE 'warm' END AS segment, r.source, r.person,
+    r.item_id, r.score
+  FROM written.recommendations r LEFT JOIN known k ON k.person = r.person AND k.target_domain = r.target_domain
+)
+SELECT target_domain, segment, source, count(DISTINCT person) AS people,
+  round(people / sum(people) OVER (PARTITION BY target_domain, segment), 6) AS share, source <> 'als' AS falls_back,
+  count(DISTINCT item_id) AS items, round(count(DISTINCT item_id) / any_value(o.items), 6) AS catalogue_share,
+  round(sum(score::DECIMAL(38, 6))::DOUBLE / count(*), 6) AS mean_score, count(*) AS rows
+FROM listed LEFT JOIN on_sale o USING (target_domain)
+GROUP BY target_domain, segment, source ORDER BY ALL
+"""
 
 
 def build(ctx: JobContext) -> None:
@@ -28,8 +46,28 @@ def build(ctx: JobContext) -> None:
     )
     ctx.write("serving.popular_items", popular_items(audience, settings))
     ctx.look_at("serving.recommendations")
-    sources = ctx.con.execute("SELECT source, count(*) FROM written.recommendations GROUP BY ALL ORDER BY ALL")
-    ctx.note(people=len(histories.people.person), rows_by_source=dict(sources.fetchall()), blocks_taken_up=taken_up)
+    covered = _coverage(ctx, histories)
+    ctx.write("serving.recommendation_coverage", covered)
+    rows: dict[str, int] = {}
+    for row in covered.to_pylist():
+        rows[row["source"]] = rows.get(row["source"], 0) + row["rows"]
+    ctx.note(people=len(histories.people.person), rows_by_source=rows, blocks_taken_up=taken_up)
+
+
+def _coverage(ctx: JobContext, histories: Histories) -> pa.Table:
+    """Rows of ``serving.recommendation_coverage``, from what was written."""
+    import numpy as np
+    import pyarrow as pa
+
+    from crossdomain.recommend.interactions import on_sale_counts
+
+    keys = {"person": histories.people.person, "code": np.arange(len(histories.people.person))}
+    ctx.con.register("person_keys", pa.table(keys))
+    ctx.con.register("on_sale", on_sale_counts(histories.items))
+    found = ctx.con.sql(_COVERAGE).to_arrow_table()
+    for name in ("person_keys", "on_sale"):
+        ctx.con.unregister(name)
+    return found
 
 
 def _champions(ctx: JobContext) -> dict[str, Served]:
@@ -40,20 +78,25 @@ def _champions(ctx: JobContext) -> dict[str, Served]:
     models = {
         version: from_files("model", ctx.models.load(model, version)) for _, model, version in rows if model == "als"
     }
-    return {domain: Served(version, models.get(version)) for domain, _, version in rows}
+    told = ctx.con.execute("SELECT target_domain, segment, serves FROM serving.transfer ORDER BY ALL").fetchall()
+    return {
+        domain: Served(version, models.get(version), {part: serves for name, part, serves in told if name == domain})
+        for domain, _, version in rows
+    }
 
 
 JOB = Job(
     name="score",
-    version=4,
+    version=5,
     inputs=(
         event_window(),
         Input(table="derived.people"),
         Input(table="derived.catalogue"),
         Input(table="derived.duplicate_items"),
         Input(table="serving.champions"),
+        Input(table="serving.transfer"),
     ),
-    outputs=("serving.recommendations", "serving.popular_items"),
+    outputs=("serving.recommendations", "serving.popular_items", "serving.recommendation_coverage"),
     run=build,
     config=config,
     tells_unchanged=True,  # of models and their metrics, which are published too

@@ -9,7 +9,7 @@ them, and leaving them out would flatter every model.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
 import numpy as np
@@ -20,7 +20,12 @@ from crossdomain.recommend.folding import Factors
 from crossdomain.recommend.interactions import Bools, Floats, Ints, Items, People, hide
 from crossdomain.recommend.settings import RecommendSettings
 from crossdomain.recommend.topk import DIGITS, rank_blocks
+from crossdomain.stats.paired import compare_pairs, mean_interval
 
+BASELINE = "decayed_popularity"
+"""Name and version of the rater that the others are compared with, on the same people."""
+OWN_SIDE = "als_own_side"
+"""Name of a rater that folds people in from what they did in the target domain only."""
 CUTOFFS = (10, 20)
 SEGMENTS = ("all", "warm", "cold")
 """``warm``: known in the target domain. ``cold``: known in the other one only; these are people who never
@@ -60,10 +65,11 @@ class Rater:
 
     Attributes:
         version: Version of the model, or the name of the baseline.
-        name: ``als``, ``popularity`` or ``decayed_popularity``.
+        name: ``als``, ``als_own_side``, ``popularity`` or ``decayed_popularity``.
         factors: Items × factors, boosted.
         fold: Items × factors that people are folded in with; None if all people score alike.
         regularization: Ridge of the fold-in.
+        own_side: Whether people are folded in from the target domain only; such a rater is measured on warm people.
     """
 
     version: str
@@ -71,6 +77,7 @@ class Rater:
     factors: Factors
     fold: Factors | None = None
     regularization: float = 0.0
+    own_side: bool = False
 
     def people(self, evidence: sp.csr_matrix, items: Items, threads: int) -> Factors:
         """Vectors of people from their evidence."""
@@ -81,7 +88,24 @@ class Rater:
 
 @dataclass(frozen=True)
 class Metric:
-    """One measured number: the mean over ``n`` test people; value None where there are none."""
+    """One measured number, a row of ``serving.model_metrics``.
+
+    Attributes:
+        model_version: Version of the rater.
+        model: Name of the rater.
+        direction: ``from>to``.
+        target_domain: Whose items are ranked.
+        segment: One of ``SEGMENTS``.
+        metric: Such as ``ndcg@10``.
+        value: Mean over the test people; None where there are none.
+        low: Lower end of its 95 % t interval; None with fewer than two people.
+        high: Upper end.
+        difference: Mean difference to the baseline on the same people; None for the baseline.
+        difference_low: Lower end of its paired 95 % t interval.
+        difference_high: Upper end.
+        p: Two-sided p of the paired t test.
+        n: Test people.
+    """
 
     model_version: str
     model: str
@@ -90,7 +114,32 @@ class Metric:
     segment: str
     metric: str
     value: float | None
+    low: float | None
+    high: float | None
+    difference: float | None
+    difference_low: float | None
+    difference_high: float | None
+    p: float | None
     n: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What raters reached.
+
+    Attributes:
+        metrics: The means, ordered by target domain, segment, rater, metric.
+        values: By (version, name, target domain, segment): per metric a value for each test person; the people of a
+            target domain and segment are the same and in the same order for all raters.
+    """
+
+    metrics: list[Metric] = field(default_factory=list)
+    values: Mapping[tuple[str, str, str, str], Mapping[str, Floats]] = field(default_factory=dict)
+
+    def of(self, version: str, name: str, target_domain: str, segment: str, metric: str) -> Floats | None:
+        """A value for each test person; None if the rater was not measured there."""
+        found = self.values.get((version, name, target_domain, segment))
+        return None if found is None else found[metric]
 
 
 @dataclass(frozen=True)
@@ -104,6 +153,11 @@ def als_rater(version: str, model: AlsModel, items: Items, boosts: Floats) -> Ra
     """A trained model as a rater of a run's items; unknown items score 0."""
     fold, _ = model.aligned(items)
     return Rater(version, "als", boosted(fold, boosts), fold, model.regularization)
+
+
+def own_side_rater(rater: Rater) -> Rater:
+    """The same vectors without what people did in the other domain."""
+    return replace(rater, name=OWN_SIDE, own_side=True)
 
 
 def popularity_rater(name: str, scores: Floats) -> Rater:
@@ -132,23 +186,30 @@ def hidden_units(
     return both[chosen & (parity == 0)], both[chosen & (parity == 1)]
 
 
-def evaluate(split: Split, raters: Sequence[Rater], items: Items, settings: RecommendSettings) -> list[Metric]:
+def evaluate(split: Split, raters: Sequence[Rater], items: Items, settings: RecommendSettings) -> Evaluation:
     """HR, recall and NDCG at ``CUTOFFS`` of each rater, by direction and segment, full ranking.
 
-    Order: target domain, segment, rater, metric. Values are rounded to ``DIGITS``.
+    Means and intervals are rounded to ``DIGITS``. Differences are to the rater whose version is ``BASELINE``.
     """
-    rows = []
+    values: dict[tuple[str, str, str, str], Mapping[str, Floats]] = {}
+    metrics = []
     for target in (0, 1):
         span = items.span(target)
         candidates = span.start + np.flatnonzero(split.popular[span] > 0)
         for panel in _panels(split, items, target):
+            measured = [rater for rater in raters if panel.segment == "warm" or not rater.own_side]
             truth = _new(split, panel.units, span)
-            for rater in raters:
+            for rater in measured:
                 evidence, seen = _visible(split, panel, items, target)
+                if rater.own_side:
+                    evidence = hide(evidence, items, np.arange(evidence.shape[0]), 1 - target)
                 lists = _ranked(rater, evidence, seen, items, candidates, settings)
-                for metric, value in measure(lists, truth).items():
-                    rows.append(_metric(rater, items, target, panel, metric, value))
-    return rows
+                values[rater.version, rater.name, items.domains[target], panel.segment] = measure(lists, truth)
+            for rater in measured:
+                own = values[rater.version, rater.name, items.domains[target], panel.segment]
+                base = values.get((BASELINE, BASELINE, items.domains[target], panel.segment))
+                metrics += [_metric(rater, items, target, panel, name, found, base) for name, found in own.items()]
+    return Evaluation(metrics, values)
 
 
 def measure(lists: Ints, truth: sp.csr_matrix, cutoffs: Sequence[int] = CUTOFFS) -> Mapping[str, Floats]:
@@ -176,13 +237,6 @@ def measure(lists: Ints, truth: sp.csr_matrix, cutoffs: Sequence[int] = CUTOFFS)
         result[f"recall@{k}"] = found.sum(axis=1) / size
         result[f"ndcg@{k}"] = (found * gains[:k]).sum(axis=1) / ideal[np.minimum(k, size) - 1]
     return result
-
-
-def headline(metrics: Sequence[Metric], version: str, target_domain: str, metric: str) -> Metric | None:
-    """The number over all test people of a target domain by which champions are chosen."""
-    wanted = (version, target_domain, "all", metric)
-    found = (m for m in metrics if (m.model_version, m.target_domain, m.segment, m.metric) == wanted)
-    return next(found, None)
 
 
 def _panels(split: Split, items: Items, target: int) -> Iterator[_Panel]:
@@ -243,7 +297,18 @@ def _ranked(
     return lists
 
 
-def _metric(rater: Rater, items: Items, target: int, panel: _Panel, metric: str, values: Floats) -> Metric:
+def _metric(
+    rater: Rater,
+    items: Items,
+    target: int,
+    panel: _Panel,
+    metric: str,
+    values: Floats,
+    baseline: Mapping[str, Floats] | None,
+) -> Metric:
+    n = len(values)
+    _, low, high = mean_interval(values) if n > 1 else (None, None, None)
+    compared = compare_pairs(baseline[metric], values) if baseline and n > 1 and rater.version != BASELINE else None
     return Metric(
         model_version=rater.version,
         model=rater.name,
@@ -251,9 +316,20 @@ def _metric(rater: Rater, items: Items, target: int, panel: _Panel, metric: str,
         target_domain=items.domains[target],
         segment=panel.segment,
         metric=metric,
-        value=round(float(values.mean()), DIGITS) if len(values) else None,
-        n=len(values),
+        value=rounded(float(values.mean())) if n else None,
+        low=rounded(low),
+        high=rounded(high),
+        difference=rounded(compared.estimate) if compared else None,
+        difference_low=rounded(compared.low) if compared else None,
+        difference_high=rounded(compared.high) if compared else None,
+        p=rounded(compared.p) if compared else None,
+        n=n,
     )
+
+
+def rounded(value: float | None) -> float | None:
+    """A measured number as it is stored."""
+    return None if value is None else round(value, DIGITS) + 0.0
 
 
 def _draw(key: bytes, seed: int) -> float:

@@ -24,6 +24,8 @@ REASONS = 2
 """Items of a history that are kept for each recommendation, those that add most."""
 _CELLS = 1 << 20
 """Most cells of the arrays of a part of the people."""
+_PREPARED = 1 << 14
+"""Items that are prepared at a time."""
 
 Factors = npt.NDArray[np.float32]
 
@@ -33,16 +35,14 @@ class Folding:
     """What all people share.
 
     Attributes:
-        short: Y as it is stored.
         vectors: Y, items × factors.
         gram: G over the items that count as unchosen.
         solved: ``Y G^-1``.
     """
 
-    short: Factors
-    vectors: Floats
+    vectors: Factors
     gram: Floats
-    solved: Floats
+    solved: Factors
 
     @classmethod
     def of(cls, item_factors: Factors, counted: slice, regularization: float) -> Folding:
@@ -53,10 +53,13 @@ class Folding:
             counted: Items that count as unchosen where they are not in the history.
             regularization: The ridge.
         """
-        vectors = item_factors.astype(np.float64)
-        own = vectors[counted]
-        gram = own.T @ own + regularization * np.eye(vectors.shape[1])
-        return cls(item_factors, vectors, gram, np.ascontiguousarray(np.linalg.solve(gram, vectors.T).T))
+        own = item_factors[counted].astype(np.float64)
+        gram = own.T @ own + regularization * np.eye(own.shape[1])
+        inverse = np.linalg.inv(gram)
+        solved = np.empty_like(item_factors)
+        for start in range(0, len(item_factors), _PREPARED):
+            solved[start : start + _PREPARED] = item_factors[start : start + _PREPARED].astype(np.float64) @ inverse
+        return cls(item_factors, gram, solved)
 
     def people(self, confidence: sp.csr_matrix, out: Factors, *, threads: int = 1) -> None:
         """Writes the vectors of people into ``out``, people × factors; who has no history is left out."""
@@ -86,7 +89,7 @@ class Folding:
             history, weight = _padded(confidence, people)
             wanted = recommended[people]
             weighing = (weight[:, :, None] * self._weighing(history, weight)).astype(np.float32)
-            terms = self.short[np.maximum(wanted, 0)] @ np.swapaxes(weighing, 1, 2)  # people × k × history
+            terms = self.vectors[np.maximum(wanted, 0)] @ np.swapaxes(weighing, 1, 2)  # people × k × history
             for place in range(REASONS):
                 best = terms.argmax(axis=2)[:, :, None]
                 added = np.take_along_axis(terms, best, axis=2)[:, :, 0]
@@ -100,11 +103,11 @@ class Folding:
     def _weighing(self, history: Ints, weight: Floats) -> Floats:
         """W of each person, people × longest history × factors."""
         beyond = np.maximum(weight - 1, 0)
-        own = self.vectors[history]
+        own = self.vectors[history].astype(np.float64)
         if history.shape[1] > self.vectors.shape[1]:
             system = self.gram + np.swapaxes(own * beyond[:, :, None], 1, 2) @ own
             return np.swapaxes(np.linalg.solve(system, np.swapaxes(own, 1, 2)), 1, 2)
-        solved = self.solved[history]
+        solved = self.solved[history].astype(np.float64)
         system = solved @ np.swapaxes(own, 1, 2)
         system *= beyond[:, None, :]
         system += np.eye(history.shape[1])

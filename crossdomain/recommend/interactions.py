@@ -288,6 +288,13 @@ def read_items(pairs: Sequence[pa.Table], catalogue: pa.Table | None, domains: t
     return Items(domains, items.domain, items.item_id, on_sale)
 
 
+def on_sale_counts(items: Items) -> pa.Table:
+    """How many items of each domain are on sale: target_domain, items; domains that sell nothing are left out."""
+    counts = [int(items.on_sale[items.span(domain)].sum()) for domain in (0, 1)]
+    rows = [(name, count) for name, count in zip(items.domains, counts, strict=True) if count]
+    return pa.table({"target_domain": pa.array([name for name, _ in rows], pa.string()), "items": [n for _, n in rows]})
+
+
 def read_pairs(rows: pa.Table, people: People, items: Items) -> Pairs:
     """Pairs from the rows of ``pairs_sql``; accounts and items must be in ``people`` and ``items``."""
     account = _positions(_binary(rows["account"]), people.account)

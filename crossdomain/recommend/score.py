@@ -16,19 +16,22 @@ import pyarrow as pa
 import scipy.sparse as sp
 
 from crossdomain.recommend import reasons
-from crossdomain.recommend.als import AlsModel, explain, fold_in
+from crossdomain.recommend.als import AlsModel, Folder
 from crossdomain.recommend.champion import POPULAR
 from crossdomain.recommend.evaluate import boosted
 from crossdomain.recommend.folding import REASONS, Factors
-from crossdomain.recommend.interactions import Bools, Floats, Ints, Items, Known, People
+from crossdomain.recommend.interactions import Bools, Floats, Ints, Items, Known, People, hide
 from crossdomain.recommend.popularity import boost, popular_lists
 from crossdomain.recommend.settings import RecommendSettings
 from crossdomain.recommend.topk import rank_blocks
 
-SOURCES = ("als", "popular", "fallback", "unpersonalised")
-"""``als``: the champion's scores. ``popular``: popularity, because it is the champion. ``fallback``: popularity,
-because the model knows nothing of the person. ``unpersonalised``: the list that everybody gets, because the person does
-not consent to personalisation; nothing of the person was used."""
+SOURCES = ("als", "als_own_side", "popular", "fallback", "unpersonalised")
+"""``als``: the champion's scores. ``als_own_side``: its scores from what the person did in the target domain only,
+because the other side does not help people like this. ``popular``: popularity, because it is the champion, or because
+the other side does not help. ``fallback``: popularity, because the model knows nothing of the person.
+``unpersonalised``: the list that everybody gets, because the person does not consent to personalisation; nothing of the
+person was used."""
+MODELLED = tuple(SOURCES.index(name) for name in ("als", "als_own_side"))
 PEOPLE_BLOCK = 20_000
 SCHEMA = pa.schema(
     [
@@ -47,10 +50,18 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Served:
-    """The champion of a target domain: its version, and its model unless popularity is the champion."""
+    """The champion of a target domain.
+
+    Attributes:
+        version: Its version.
+        model: Its model; None if popularity is the champion.
+        serves: By segment (``warm``: with evidence in the target domain; ``cold``: without) what is shown to it:
+            ``als``, ``als_own_side`` or popularity's name; ``als`` where nothing is said.
+    """
 
     version: str
     model: AlsModel | None
+    serves: Mapping[str, str] = field(default_factory=dict)
 
 
 class Histories(Protocol):
@@ -130,7 +141,7 @@ class _Model:
 
     fold: Factors
     known: Bools
-    regularization: float
+    folder: Folder
 
 
 @dataclass
@@ -140,7 +151,7 @@ class _Block:
     persons: slice
     known: Known
     lists: Lists
-    vectors: dict[str, Factors] = field(default_factory=dict)
+    vectors: dict[tuple[str, str], Factors] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -180,11 +191,14 @@ class Scorer:
 
     @cached_property
     def _models(self) -> dict[str, _Model]:
-        return {
-            served.version: _Model(*served.model.aligned(self.audience.items), served.model.regularization)
-            for served in self.champions.values()
-            if served.model is not None
-        }
+        items, threads = self.audience.items, self.settings.threads
+        models = {}
+        for served in self.champions.values():
+            if served.model is not None:
+                fold, known = served.model.aligned(items)
+                folder = Folder(fold, items, served.model.regularization, threads)
+                models[served.version] = _Model(fold, known, folder)
+        return models
 
     @cached_property
     def _targets(self) -> list[_Target]:
@@ -212,34 +226,45 @@ class Scorer:
         if target.served.model is None:
             self._popular(block, target, np.flatnonzero(personal), "popular")
             return
-        informed = self._informed(block, target.served.version) & bool(len(target.candidates))
-        self._personal(block, target, np.flatnonzero(personal & informed))
-        self._popular(block, target, np.flatnonzero(personal & ~informed), "fallback")
+        warm = np.diff(block.known.evidence[:, self.audience.items.span(target.domain)].indptr) > 0
+        for segment, members in (("warm", personal & warm), ("cold", personal & ~warm)):
+            serves = target.served.serves.get(segment, "als")
+            if serves == POPULAR:
+                self._popular(block, target, np.flatnonzero(members), "popular")
+                continue
+            evidence = self._evidence(block, target, serves)
+            informed = self._informed(evidence, target.served.version) & bool(len(target.candidates))
+            self._personal(block, target, np.flatnonzero(members & informed), serves)
+            self._popular(block, target, np.flatnonzero(members & ~informed), "fallback")
 
-    def _informed(self, block: _Block, version: str) -> Bools:
+    def _evidence(self, block: _Block, target: _Target, source: str) -> sp.csr_matrix:
+        if source == "als":
+            return block.known.evidence
+        everybody = np.arange(block.known.evidence.shape[0])
+        return hide(block.known.evidence, self.audience.items, everybody, 1 - target.domain)
+
+    def _informed(self, evidence: sp.csr_matrix, version: str) -> Bools:
         """Per person, whether the model knows an item of the history."""
-        evidence = block.known.evidence
         counts = np.concatenate([[0], np.cumsum(self._models[version].known[evidence.indices])])
         informed: Bools = np.diff(counts[evidence.indptr]) > 0
         return informed
 
-    def _personal(self, block: _Block, target: _Target, rows: Ints) -> None:
-        items, threads, model = self.audience.items, self.settings.threads, self._models[target.served.version]
-        if target.served.version not in block.vectors:
-            block.vectors[target.served.version] = fold_in(
-                model.fold, block.known.evidence, items, model.regularization, threads=threads
-            )
-        vectors = block.vectors[target.served.version][rows]
+    def _personal(self, block: _Block, target: _Target, rows: Ints, source: str) -> None:
+        threads, model = self.settings.threads, self._models[target.served.version]
+        known = self._evidence(block, target, source)
+        name = (target.served.version, source if source == "als" else f"{source} {target.domain}")
+        if name not in block.vectors:
+            block.vectors[name] = model.folder.people(known)
+        vectors = block.vectors[name][rows]
         excluded = block.known.unwanted[rows][:, target.candidates].tocsr()
         chosen = np.full((len(rows), self.settings.top_k), -1, dtype=np.int64)
         for ranked in rank_blocks(vectors, target.factors, excluded, self.settings.top_k, threads=threads):
             here = ranked.item >= 0
             chosen[ranked.rows][here] = target.candidates[ranked.item[here]]
             block.lists.score[rows[ranked.rows], target.place] = np.where(here, ranked.score, 0)
-        evidence = block.known.evidence[rows]
-        because = explain(model.fold, evidence, items, model.regularization, chosen, threads=threads)
+        because = model.folder.reasons(known[rows], chosen)
         block.lists.item[rows, target.place] = chosen
-        block.lists.source[rows, target.place] = SOURCES.index("als")
+        block.lists.source[rows, target.place] = SOURCES.index(source)
         block.lists.because[rows, target.place] = because
 
     def _popular(self, block: _Block, target: _Target, rows: Ints, source: str) -> None:
@@ -287,7 +312,7 @@ class _Encoder:
         filled = lists.item >= 0
         person, place, rank = (part.astype(np.int32) for part in np.nonzero(filled))
         source = lists.source[filled]
-        personal = source == SOURCES.index("als")
+        personal = np.isin(source, MODELLED)
         names = pa.array(sorted(self.audience.items.domains), pa.string())
         columns = [
             self.audience.people.person.slice(persons.start, persons.stop - persons.start).take(pa.array(person)),
@@ -305,7 +330,7 @@ class _Encoder:
     def _reason(self, source: npt.NDArray[np.int8], because: npt.NDArray[np.int32]) -> pa.DictionaryArray:
         plain = [reasons.encode(code) for code in (reasons.TASTE, reasons.POPULAR, reasons.POPULAR_WITH_ALL)]
         code = np.full(len(source), plain.index(reasons.encode(reasons.POPULAR)), dtype=np.int32)
-        code[source == SOURCES.index("als")] = plain.index(reasons.encode(reasons.TASTE))
+        code[np.isin(source, MODELLED)] = plain.index(reasons.encode(reasons.TASTE))
         code[source == SOURCES.index("unpersonalised")] = plain.index(reasons.encode(reasons.POPULAR_WITH_ALL))
         owing = because[:, 0] >= 0
         items = len(self.audience.items)

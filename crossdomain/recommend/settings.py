@@ -45,7 +45,9 @@ class RecommendSettings:
             directions; long ones learn each domain by itself and fail people known on one side only.
         regularization: Ridge of the least squares, the same for people and items.
         popularity_power: Scores are multiplied by decayed popularity to this power; 0 for none.
-        iterations: Sweeps of alternating least squares.
+        iterations: Most sweeps of alternating least squares.
+        patience: Training stops when so many sweeps in a row did not better what a model that did not see the days
+            before the test days reaches on them; 0 for all sweeps, without that third training.
         test_days: Last days that the metrics are measured on; the evaluated twin does not see them.
         gap_days: Days between the twin's training and the test days.
         cold_share: Share of two-sided people whose one side is hidden from the twin, to measure people who
@@ -69,6 +71,7 @@ class RecommendSettings:
     regularization: float = 10.0
     popularity_power: float = 0.75
     iterations: int = 10
+    patience: int = 0
     test_days: int = 7
     gap_days: int = 0
     cold_share: float = 0.2
@@ -85,6 +88,7 @@ class RecommendSettings:
             "window_days": 0, "half_life_days": 0, "popularity_half_life_days": 0, "alpha": 0, "gap_days": 0,
             "factors": 1, "iterations": 1, "test_days": 1, "min_test_people": 1, "train_every_days": 1,
             "top_k": 1, "threads": 1, "max_items": 1, "tolerance": 0, "cold_share": 0, "popularity_power": 0,
+            "patience": 0,
         }  # fmt: skip
         for name, least in at_least.items():
             if getattr(self, name) < least:
@@ -95,10 +99,12 @@ class RecommendSettings:
             raise InputError(f"{_PREFIX}COLD_SHARE is a share, at most 1, not {self.cold_share}")
         if self.device not in DEVICES:
             raise InputError(f"{_PREFIX}DEVICE must be one of {', '.join(DEVICES)}, not {self.device!r}")
-        if 0 < self.window_days <= self.test_days + self.gap_days:
+        before_test = self.test_days * (2 if self.patience else 1) + self.gap_days
+        if 0 < self.window_days <= before_test:
+            validated = f" and as many to validate on (PATIENCE={self.patience})" if self.patience else ""
             raise InputError(
                 f"{_PREFIX}WINDOW_DAYS={self.window_days} leaves nothing to train on before "
-                f"{self.test_days} test days and a gap of {self.gap_days}"
+                f"{self.test_days} test days{validated} and a gap of {self.gap_days}"
             )
 
     @classmethod

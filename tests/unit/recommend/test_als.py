@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from implicit.cpu.als import AlternatingLeastSquares
 
 from crossdomain.errors import InputError
-from crossdomain.recommend.als import device_note, explain, fit, fold_in, from_files, known_spans, to_files
+from crossdomain.recommend.als import Folder, device_note, fit, fold_in, from_files, known_spans, to_files, train
 from crossdomain.recommend.interactions import Items, taste
 from crossdomain.recommend.settings import RecommendSettings
 from tests.unit.recommend.world import DOMAINS, blocks_world, connect, read
@@ -80,7 +80,7 @@ def test_explanations_are_implicits_own():
     raw = AlternatingLeastSquares(factors=5, regularization=0.7, alpha=1.0, num_threads=1)
     raw.item_factors = factors
     recommended = np.argsort(-(fold_in(factors, confidence, items, 0.7) @ factors.T), axis=1)[:, :3]
-    reasons = explain(factors, confidence, items, 0.7, recommended)
+    reasons = Folder(factors, items, 0.7).reasons(confidence, recommended)
     sides = [np.diff(confidence[:, items.span(domain)].indptr) > 0 for domain in (0, 1)]
     compared = 0
     for person in np.flatnonzero(sides[0] & sides[1]):
@@ -99,7 +99,7 @@ def test_long_histories_and_short_ones_follow_the_same_formula(threads):
     assert lengths.min() < 5 < lengths.max(), "both ways are taken"
     folded = fold_in(factors, confidence, items, 0.7, threads=threads)
     recommended = np.tile(np.arange(0, 30, 5), (40, 1))
-    reasons = explain(factors, confidence, items, 0.7, recommended, threads=threads)
+    reasons = Folder(factors, items, 0.7, threads).reasons(confidence, recommended)
     wide = factors.astype(np.float64)
     for people, span in known_spans(confidence, items):
         for person in people:
@@ -115,9 +115,9 @@ def test_long_histories_and_short_ones_follow_the_same_formula(threads):
 
 def test_no_reason_for_nothing():
     confidence, items, factors = random_world()
-    assert (explain(factors, confidence, items, 0.7, np.full((40, 2), -1)) == -1).all()
+    assert (Folder(factors, items, 0.7).reasons(confidence, np.full((40, 2), -1)) == -1).all()
     nobody = sp.csr_matrix((1, 30), dtype=np.float32)
-    assert (explain(factors, nobody, items, 0.7, np.array([[1, 2]])) == -1).all()
+    assert (Folder(factors, items, 0.7).reasons(nobody, np.array([[1, 2]])) == -1).all()
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -125,6 +125,29 @@ def test_training_again_gives_the_same_bytes(blocks, threads):
     confidence, _, items = blocks
     first = to_files("model", fit(confidence, items, replace(SETTINGS, threads=1)))
     assert first == to_files("model", fit(confidence, items, replace(SETTINGS, threads=threads)))
+
+
+def test_training_stops_where_validation_does_not_better_and_keeps_the_best_sweep(blocks):
+    confidence, _, items = blocks
+    seen = []
+
+    def reached(model):
+        seen.append(model.factors.copy())
+        return [0.1, 0.3, 0.2, 0.3, 0.1, 0.9][len(seen) - 1]
+
+    found = train(confidence, items, replace(SETTINGS, patience=2), validate=reached)
+    assert (len(seen), found.iterations, found.validated) == (4, 2, (0.1, 0.3, 0.2, 0.3))
+    np.testing.assert_array_equal(found.model.factors, seen[1])
+    np.testing.assert_array_equal(fit(confidence, items, replace(SETTINGS, iterations=2)).factors, seen[1])
+
+
+def test_exact_sizes_are_told(blocks, caplog):
+    confidence, _, items = blocks
+    with caplog.at_level("INFO"):
+        found = train(confidence, items, SETTINGS)
+    used = np.diff(confidence.indptr) > 0
+    assert found.sizes() == {"people": used.sum(), "items": 16, "pairs": confidence.nnz, "iterations": 15}
+    assert f"{confidence.nnz} pairs of {used.sum()} people and 16 items, 15 sweeps in" in caplog.text
 
 
 def test_files_hold_the_model_and_no_person(blocks):

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 import scipy.sparse as sp
 
-from crossdomain.recommend.evaluate import Split, evaluate, headline, hidden_units, measure, popularity_rater
+from crossdomain.recommend.evaluate import Split, evaluate, hidden_units, measure, popularity_rater
 from crossdomain.recommend.interactions import Items, People
 from crossdomain.recommend.settings import RecommendSettings
 from tests.unit.recommend.world import DOMAINS
@@ -51,15 +51,15 @@ def split():
 
 def test_segments_and_their_people(split):
     metrics = evaluate(split[0], [popularity_rater("popularity", split[0].popular)], split[1], SETTINGS)
-    found = {(m.direction, m.segment, m.metric): (m.value, m.n) for m in metrics}
+    found = {(m.direction, m.segment, m.metric): (m.value, m.n) for m in metrics.metrics}
     # warm: 0 and 1 see b1 first, for b0 is behind them. cold: 1 is shown b0 before b1, since its beauty side is
     # hidden; 2 meets b0. The unknown unit 3 is in no segment.
     assert found["knowledge>beauty", "warm", "ndcg@10"] == (1.0, 2)
     assert found["knowledge>beauty", "cold", "ndcg@10"] == (pytest.approx((1 + 1 / np.log2(3)) / 2, abs=1e-6), 2)
     assert found["knowledge>beauty", "all", "ndcg@10"] == (pytest.approx((2 + 1 / np.log2(3)) / 3, abs=1e-6), 3)
     assert found["beauty>knowledge", "all", "hr@10"] == (None, 0)
-    assert headline(metrics, "popularity", "beauty", "ndcg@10").n == 3
-    assert headline(metrics, "other", "beauty", "ndcg@10") is None
+    assert len(metrics.of("popularity", "popularity", "beauty", "all", "ndcg@10")) == 3
+    assert metrics.of("other", "other", "beauty", "all", "ndcg@10") is None
 
 
 def test_items_unknown_at_the_cut_cannot_be_ranked_but_count(split):
@@ -73,7 +73,7 @@ def test_items_unknown_at_the_cut_cannot_be_ranked_but_count(split):
         known.hidden,
     )
     metrics = evaluate(later, [popularity_rater("popularity", np.arange(5.0))], items, SETTINGS)
-    found = {(m.segment, m.metric): m.value for m in metrics if m.target_domain == "beauty"}
+    found = {(m.segment, m.metric): m.value for m in metrics.metrics if m.target_domain == "beauty"}
     assert found["all", "recall@20"] == 0.5
 
 

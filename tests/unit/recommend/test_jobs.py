@@ -48,8 +48,9 @@ def world():
 def run(con, home):
     ctx, written = context(con, home)
     train.build(ctx)
-    con.register("champions_now", written["serving.champions"])
-    con.execute("CREATE OR REPLACE TABLE serving.champions AS FROM champions_now")
+    for table in ("champions", "transfer"):
+        con.register("now", written[f"serving.{table}"])
+        con.execute(f"CREATE OR REPLACE TABLE serving.{table} AS FROM now")
     score.build(ctx)
     return written
 
@@ -211,6 +212,106 @@ def test_the_champion_of_yesterday_is_measured_on_todays_test_days(world, tmp_pa
     assert len({version for model, version in measured if model == "als"}) == 2
     for row in written["serving.champions"].to_pylist():
         assert (row["decision"] == "promoted") == (row["model_version"] != old)
+
+
+def cold_lists(con, tmp_path, serves):
+    """Lists of beauty for those who are known in knowledge only, when a segment is served so."""
+    ctx, written = context(con, tmp_path)
+    con.execute("DELETE FROM serving.transfer")
+    con.execute("INSERT INTO serving.transfer (target_domain, segment, serves) VALUES ('beauty', 'cold', ?)", [serves])
+    score.build(ctx)
+    rows = written["serving.recommendations"].to_pylist()
+    return written, [row for row in rows if row["target_domain"] == "beauty" and int(row["person"][1:4]) % 5 == 4]
+
+
+def test_where_the_other_side_does_not_help_it_is_not_used(world, tmp_path):
+    con = connect(blocks_world()[0], blocks_world()[1], CATALOGUE)
+    run(con, tmp_path)
+    _, helped = cold_lists(con, tmp_path, "als")
+    written, popular = cold_lists(con, tmp_path, POPULAR)
+    assert {row["source"] for row in helped} == {"als"}
+    assert {row["source"] for row in popular} == {"popular"}
+    everybodys = [row["item_id"] for row in written["serving.popular_items"].to_pylist() if row["item_id"][0] == "b"]
+    assert {row["item_id"] for row in popular} <= set(everybodys)
+    warm = [row for row in written["serving.recommendations"].to_pylist() if row["target_domain"] == "knowledge"]
+    assert {row["source"] for row in warm} == {"als"}, "other directions and segments stay"
+
+
+def test_own_side_lists_do_not_depend_on_the_other_side(tmp_path):
+    events, accounts = blocks_world()
+    con = connect(events, accounts, CATALOGUE)
+    run(con, tmp_path)
+
+    def lists():
+        ctx, written = context(con, tmp_path)
+        con.execute("DELETE FROM serving.transfer")
+        con.execute(
+            "INSERT INTO serving.transfer (target_domain, segment, serves) VALUES ('beauty', 'warm', 'als_own_side')"
+        )
+        score.build(ctx)
+        return {
+            (row["person"], row["rank"]): (row["item_id"], row["score"], row["reason"])
+            for row in written["serving.recommendations"].to_pylist()
+            if row["target_domain"] == "beauty" and row["source"] == "als_own_side"
+        }
+
+    first = lists()
+    assert len(first) == 48 * 3
+    assert {decode(reason).items[0][0] for _, _, reason in first.values()} == {"beauty"}
+    con.execute("DELETE FROM clean.events WHERE domain = 'knowledge' AND hash(item_id) % 2 = 0")
+    assert lists() == first
+
+
+def test_who_falls_back_is_counted(world, tmp_path):
+    con = connect(*world, CATALOGUE)
+    written = run(con, tmp_path)
+    rows = written["serving.recommendations"].to_pylist()
+    found = written["serving.recommendation_coverage"].to_pylist()
+    assert sum(row["rows"] for row in found) == len(rows)
+    for target in ("knowledge", "beauty"):
+        for segment in ("warm", "cold"):
+            shares = [r["share"] for r in found if (r["target_domain"], r["segment"]) == (target, segment)]
+            assert not shares or sum(shares) == pytest.approx(1, abs=1e-5)
+        for source in ("als", "fallback", "unpersonalised"):
+            people = {row["person"] for row in rows if (row["target_domain"], row["source"]) == (target, source)}
+            counted = [r for r in found if (r["target_domain"], r["source"]) == (target, source)]
+            assert sum(r["people"] for r in counted) == len(people)
+            assert all(r["falls_back"] == (source != "als") for r in counted)
+    at_home = {(key(person), domain) for name, domain, person, _, _ in world[1] if name in {e[0] for e in world[0]}}
+    at_home.remove((key("back"), "beauty"))  # what was given back is no evidence
+    for one in found:
+        chosen = [
+            row
+            for row in rows
+            if (row["target_domain"], row["source"]) == (one["target_domain"], one["source"])
+            and ((row["person"], row["target_domain"]) in at_home) == (one["segment"] == "warm")
+        ]
+        assert one["people"] == len({row["person"] for row in chosen})
+        assert one["items"] == len({row["item_id"] for row in chosen})
+        assert one["catalogue_share"] == pytest.approx(one["items"] / 7, abs=1e-6)
+        assert one["mean_score"] == pytest.approx(np.mean([row["score"] for row in chosen]), abs=1e-5)
+
+
+def test_planted_transfer_is_shown_and_serves(world, tmp_path):
+    found = run(connect(*world, CATALOGUE), tmp_path)["serving.transfer"].to_pylist()
+    assert {(row["target_domain"], row["segment"]) for row in found} == {
+        (target, segment) for target in ("knowledge", "beauty") for segment in ("warm", "cold")
+    }
+    for row in found:
+        assert row["direction"].endswith(f">{row['target_domain']}")
+        if row["segment"] == "cold":
+            assert (row["verdict"], row["serves"]) == ("helps", "als") or row["n"] < 10
+
+
+def test_sweeps_are_chosen_on_days_that_neither_twin_nor_test_see(world, tmp_path, monkeypatch):
+    con = connect(*world, CATALOGUE)
+    run(con, tmp_path / "all")
+    monkeypatch.setenv("CROSSDOMAIN_RECOMMEND_PATIENCE", "1")
+    ctx, written = context(con, tmp_path / "few")
+    train.build(ctx)
+    (version,) = {row["model_version"] for row in written["serving.champions"].to_pylist()}
+    assert 1 <= ctx.models.metadata("als", version)["iterations"] < 15
+    assert ctx.notes["iterations"] == ctx.models.metadata("als", version)["iterations"]
 
 
 def test_days_without_training_keep_the_champion(world, tmp_path, monkeypatch):

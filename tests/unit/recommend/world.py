@@ -79,6 +79,7 @@ def connect(
     _fill(con, "derived.duplicate_items", "domain VARCHAR, item_id VARCHAR, group_id VARCHAR", list(duplicates))
     con.execute("CREATE TABLE derived.retraining (model_version VARCHAR, due_ds DATE)")
     con.execute("CREATE TABLE previous.champions (target_domain VARCHAR, model VARCHAR, model_version VARCHAR)")
+    con.execute("CREATE TABLE previous.transfer (target_domain VARCHAR, segment VARCHAR, serves VARCHAR)")
     return con
 
 

@@ -1,0 +1,58 @@
+"""Models: what they were made from and what they reached."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from crossdomain.cli.output import Json
+from crossdomain.errors import MissingInput
+from crossdomain.settings import Settings, parse_day
+
+app = typer.Typer(no_args_is_help=True, help="Models of the recommender.")
+
+
+@app.callback()
+def _group() -> None:
+    """Models of the recommender."""
+
+
+@app.command("card")
+def card(
+    date: Annotated[str, typer.Option(help="Business day whose champions are described.")],
+    json: Json = False,
+) -> None:
+    """Print the model cards of a day's champions, as Markdown: data, settings, use, limits, results, decisions."""
+    import json as json_module
+
+    from crossdomain.jobs.runner import open_lake
+    from crossdomain.recommend.card import describe, results
+    from crossdomain.storage.home import Home
+    from crossdomain.storage.models import ModelStore
+    from crossdomain.tables import registry
+
+    settings, day = Settings.from_env(), parse_day(date)
+    with open_lake(settings) as lake:
+
+        def rows(table: str) -> list[dict[str, Any]]:
+            spec = registry(settings.include).get(table)
+            of_day = [partition for partition in lake.partitions(spec) if partition.ds == day]
+            found: list[dict[str, Any]] = lake.con.sql(lake.relation(spec, of_day)).to_arrow_table().to_pylist()
+            return found
+
+        metrics, champions, transfer = (rows(f"serving.{name}") for name in ("model_metrics", "champions", "transfer"))
+    if not champions:
+        raise MissingInput(f"there is no champion of {day}: run `crossdomain run train --date {day}`")
+    store = ModelStore(Home(settings.home))
+    kinds = {row["model_version"]: row["model"] for row in champions}
+    cards = []
+    for version, kind in sorted(kinds.items()):
+        metadata = store.metadata(kind, version) if version in store.versions(kind) else None
+        head = describe(metadata) if metadata else f"# Model card: {kind}\n\nEverybody is shown what is popular.\n"
+        text = f"{head}\n{results(version, metrics, champions, transfer)}"
+        cards.append({"model": kind, "model_version": version, "metadata": metadata, "card": text})
+    if json:
+        print(json_module.dumps(cards, ensure_ascii=False, default=str))
+    else:
+        print("\n\n".join(one["card"] for one in cards))
