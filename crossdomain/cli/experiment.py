@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from crossdomain.cli.output import Json, show
 from crossdomain.errors import MissingInput
 from crossdomain.settings import Settings, parse_day
+
+if TYPE_CHECKING:
+    from crossdomain.experiments.design import Design
 
 app = typer.Typer(no_args_is_help=True, help="Experiments.")
 
@@ -37,7 +40,74 @@ def analyze(
 
     analysis = analyze_file(Settings.from_env(), design, data, events)
     summary = summarize(analysis.design, analysis.metrics, analysis.checks, analysis.decisions, analysis.parts)
+    if report is not None:
+        from crossdomain.experiments.page import render_page
+        from crossdomain.storage.analyst_files import write_file
+
+        write_file(report, render_page(analysis).encode())
     show(summary, json=json, title=describe(summary, language=language))
+
+
+@app.command()
+def plan(
+    design: Annotated[Path, typer.Option(help="YAML design with expected and minimum_effect.")],
+    plot: Annotated[Path | None, typer.Option(help="Write the power curve to this SVG file.")] = None,
+    language: Annotated[Literal["en", "zh"], typer.Option(help="Language of the plot.")] = "en",
+    json: Json = False,
+) -> None:
+    """Show what an experiment needs: units, days, and what it then finds how probably."""
+    from dataclasses import asdict
+
+    from crossdomain.experiments.planning import make_plan
+
+    made = make_plan(_load(design))
+    if plot is not None:
+        from crossdomain.experiments.plots import draw_power
+        from crossdomain.storage.analyst_files import write_file
+
+        write_file(plot, draw_power(made, language=language))
+    facts = {
+        "units of each variant": ", ".join(f"{name} {units:,}" for name, units in made.units_per_variant.items()),
+        "days": "unknown: give expected.units_per_day" if made.days is None else made.days,
+        "finds": f"{made.effect:+.4g} with {made.power:.0%} at a level of {made.alpha:.3g}",
+        "a fixed analysis without CUPED needs": f"{made.fixed_units:,} units",
+    }
+    show(
+        asdict(made) | {"power_curve": [{"effect": effect, "power": power} for effect, power in made.curve]},
+        json=json,
+        title=f"{made.metric}: {made.units:,} units",
+        facts=facts,
+        columns=("true effect", "power"),
+        rows=[[f"{effect:+.4g}", f"{power:.1%}"] for effect, power in made.curve[::5]],
+    )
+
+
+@app.command()
+def simulate(
+    design: Annotated[Path, typer.Option(help="YAML design with expected and minimum_effect.")],
+    experiments: Annotated[int, typer.Option(min=1, help="Synthetic experiments without, and with the effect.")] = 2000,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 7,
+    json: Json = False,
+) -> None:
+    """Rehearse a plan on synthetic experiments: how often it finds what is not there, and what is."""
+    from dataclasses import asdict
+
+    from crossdomain.experiments.simulating import rehearse
+
+    found = rehearse(_load(design), experiments=experiments, seed=seed)
+    facts = {
+        "found without an effect": f"{found.false_positives:.2%}",
+        "found with the effect": f"{found.power:.2%} of {found.plan.power:.0%} planned",
+        "units when it ended": f"{found.mean_units:,.0f} of {found.plan.units:,} on average",
+        "looks": found.looks,
+    }
+    show(asdict(found), json=json, title=f"{experiments:,} synthetic experiments of each sort", facts=facts)
+
+
+def _load(path: Path) -> Design:
+    from crossdomain.experiments.design import SCHEMA_FILE, load_design
+
+    return load_design(path, schema=Settings.from_env().include / "experiments" / SCHEMA_FILE)
 
 
 @app.command("show")
