@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from crossdomain.errors import InputError
 from crossdomain.stats.comparison import Comparison, Relative, Unmeasurable, check_alpha, relative_effect
+from crossdomain.stats.distributions import normal_critical, t_critical, t_p
 
 Values = npt.NDArray[np.float64]
 
@@ -27,7 +27,7 @@ class Quantile:
         value: Linear interpolation between the two nearest order statistics (Hyndman and Fan's type 7).
         low: Lower end of its interval, an order statistic.
         high: Upper end, an order statistic.
-        se: Standard error: half the interval over the normal quantile.
+        se: Standard error: half the interval between the exact (fractional) ranks over the normal quantile.
         df: Degrees of freedom of that standard error.
         n: Values.
         units: Independent units that they come from.
@@ -51,10 +51,10 @@ def estimate_quantile(
     The share of values below the quantile varies with standard deviation s: sqrt(level (1 - level) / n) for
     independent values, the delta-method one of a ratio of sums over clusters otherwise. The interval runs from
     the order statistic floor(n (level - z s)) to ceil(n (level + z s)), counted from 1. Source: Deng, Knoblich,
-    Lu: Applying the delta method in metric analytics (KDD 2018), section 4. Its width rests on the spacings
-    between those order statistics, in effect m = 2 z s n / design effect independent ones, so that the standard
-    error has the precision of a chi-square with m / 2 degrees of freedom (a sum of m exponential spacings has
-    relative variance 1 / m).
+    Lu: Applying the delta method in metric analytics (KDD 2018), section 4. Rounding the ranks outwards widens the
+    interval by a spacing, so the standard error interpolates between order statistics instead. It rests on the
+    m = 2 z s n spacings between the ranks (fewer by the design effect of the clusters), so that it has the precision
+    of a chi-square with m / 2 degrees of freedom (a sum of m exponential spacings has relative variance 1 / m).
 
     Args:
         values: The values, in any order.
@@ -81,13 +81,21 @@ def estimate_quantile(
     units, deviation = n, independent
     if clusters is not None:
         units, deviation = _clustered_deviation(kept <= value, np.asarray(clusters), level)
-    z = float(stats.norm.ppf(1 - alpha / 2))
-    lower, upper = math.floor(n * (level - z * deviation)), math.ceil(n * (level + z * deviation))
-    if lower < 1 or upper > n:
+    z = normal_critical(alpha)
+    lower, upper = n * (level - z * deviation), n * (level + z * deviation)
+    if math.floor(lower) < 1 or math.ceil(upper) > n:
         raise Unmeasurable("too_few_units", f"{n} values are too few for an interval of the {level:g} quantile")
-    low, high = float(ordered[lower - 1]), float(ordered[upper - 1])
     spacings = (upper - lower) * (independent / deviation) ** 2 if deviation > 0 else math.inf
-    return Quantile(level, value, low, high, (high - low) / (2 * z), max(spacings / 2, 1.0), n, units)
+    return Quantile(
+        level=level,
+        value=value,
+        low=float(ordered[math.floor(lower) - 1]),
+        high=float(ordered[math.ceil(upper) - 1]),
+        se=(_at_rank(ordered, upper) - _at_rank(ordered, lower)) / (2 * z),
+        df=max(spacings / 2, 1.0),
+        n=n,
+        units=units,
+    )
 
 
 def compare_quantiles(
@@ -113,7 +121,7 @@ def compare_quantiles(
         raise Unmeasurable("zero_variance", "the values around the quantile are all alike: there is no test")
     df = (var_c + var_t) ** 2 / (var_c**2 / control.df + var_t**2 / treatment.df)
     estimate, se = treatment.value - control.value, math.sqrt(var_c + var_t)
-    quantile = float(stats.t.ppf(1 - alpha / 2, df))
+    quantile = t_critical(alpha, df)
     return Comparison(
         estimate=estimate,
         se=se,
@@ -121,7 +129,7 @@ def compare_quantiles(
         high=estimate + quantile * se,
         statistic=estimate / se,
         df=df,
-        p=float(2 * stats.t.sf(abs(estimate / se), df)),
+        p=t_p(estimate / se, df),
         mean=treatment.value,
         mean_control=control.value,
         n=treatment.units,
@@ -130,6 +138,13 @@ def compare_quantiles(
         alpha=alpha,
         method="quantile_order_statistics",
     )
+
+
+def _at_rank(ordered: Values, rank: float) -> float:
+    """Value at a rank counted from 1, interpolated between order statistics."""
+    below = math.floor(rank)
+    above = min(below + 1, len(ordered))
+    return float(ordered[below - 1] + (rank - below) * (ordered[above - 1] - ordered[below - 1]))
 
 
 def _clustered_deviation(
