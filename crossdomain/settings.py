@@ -35,6 +35,7 @@ class Settings:
         memory_limit: DuckDB's memory limit for one task, in DuckDB's notation (``4GB``).
         threads: DuckDB's threads for one task.
         seed: Seed of everything random.
+        holdout: Share of all units that no experiment gets, the same units for all of them; from 0 to below 1.
         export_k: People that a cell of a table must have at least before the table may leave; at least 2.
         publish_dsn: If given, serving tables are also published to this PostgreSQL database.
         keys: If given, the keys (``crossdomain.storage.keys`` says how they are written), instead of the home's
@@ -51,6 +52,7 @@ class Settings:
     memory_limit: str = "4GB"
     threads: int = 2
     seed: int = 7
+    holdout: float = 0.0
     export_k: int = 20
     publish_dsn: str | None = field(default=None, repr=False)
     keys: str | None = field(default=None, repr=False)
@@ -109,6 +111,12 @@ def _people(text: str) -> int:
     return count
 
 
+def _share(text: str) -> float:
+    if not 0 <= (share := float(text)) < 1:
+        raise ValueError("give a share from 0 to below 1")
+    return share
+
+
 def _zone_name(text: str) -> str:
     return ZoneInfo(text).key
 
@@ -124,6 +132,7 @@ _PARSERS: dict[str, Callable[[str], object]] = {
     "memory_limit": str,
     "threads": int,
     "seed": int,
+    "holdout": _share,
     "export_k": _people,
     "publish_dsn": str,
     "keys": str,

@@ -1,32 +1,42 @@
 """### Measures the running experiments up to the day.
 
-**Does** join exposures to what people did after them, over the whole experiment; difference, interval,
-sample-ratio check. Restated: a late day changes the results of the days after it when they are built again.
+**Does** fold the day's exposures and events into the state of every experiment's units; then checks, difference,
+interval, decision, and the weights by which tomorrow's new units are dealt. Restated: a late day changes the results of
+the days after it, which are built again; weights that were given out stay.
 
-**Runs on** `clean`. **Outputs** `serving.experiment_metrics`, `serving.experiment_checks`. **Emits**
-`experiments`.
+**Runs on** `clean`. **Outputs** `derived.experiment_state`, `derived.experiment_moments`,
+`derived.experiment_tallies`, `derived.experiment_lineage`; `serving.experiment_metrics`,
+`serving.experiment_checks`, `serving.experiment_decisions`, `serving.experiment_weights`.
+**Emits** `experiment_state`, `experiments`.
 
-**Rerun** clear the run of that day, or `crossdomain run experiments --date D`.
+**Rerun** clear the run of that day, or `crossdomain run JOB --date D` for the jobs `experiment_state` and
+`experiments` in this order.
 
 **Owner** experiments.
 """
 
 from __future__ import annotations
 
-from _common.assets import CLEAN, EXPERIMENTS
+from _common.assets import CLEAN, EXPERIMENT_STATE, EXPERIMENTS
 from _common.defaults import Tag, dag_options, on_day_of
 from airflow.sdk import dag, get_current_context, task
 
 
 @dag(schedule=on_day_of(CLEAN), doc_md=__doc__, **dag_options(Tag.EXPERIMENTS))
 def experiments_daily() -> None:
-    @task(outlets=[EXPERIMENTS])
+    @task(outlets=[EXPERIMENT_STATE])
+    def fold_day() -> list[str]:
+        from _common.running import run_and_emit
+
+        return run_and_emit("experiment_state", emits=EXPERIMENT_STATE, context=get_current_context())
+
+    @task(outlets=[EXPERIMENTS], trigger_rule="none_failed")
     def measure_experiments() -> list[str]:
         from _common.running import run_and_emit
 
         return run_and_emit("experiments", emits=EXPERIMENTS, context=get_current_context())
 
-    measure_experiments()
+    fold_day() >> measure_experiments()
 
 
 experiments_daily()

@@ -7,8 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 
 DAGS = Path(__file__).resolve().parents[1] / "dags"
-_RUNS_ON = re.compile(r"schedule=on_day_of\(([A-Z| ]+)\)")
-_TASK = re.compile(r'run_and_emit\("(?P<job>\w+)", emits=(?P<asset>[A-Z]+),')
+_RUNS_ON = re.compile(r"schedule=on_day_of\(([A-Z_| ]+)\)")
+_TASK = re.compile(r'run_and_emit\("(?P<job>\w+)", emits=(?P<asset>[A-Z_]+),')
 
 
 def starters() -> dict[str, set[str]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from crossdomain.cli import experiment_assign, experiment_promote
 from crossdomain.cli.output import Json, show
 from crossdomain.errors import MissingInput
 from crossdomain.settings import Settings, parse_day
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from crossdomain.experiments.design import Design
 
 app = typer.Typer(no_args_is_help=True, help="Experiments.")
+app.command()(experiment_assign.assign)
+app.command()(experiment_promote.promote)
 
 
 @app.callback()

@@ -22,7 +22,7 @@ CONSUMERS = (
     "experiments_daily",
     "serving_publish",
 )
-BY_HAND = ("gate_override",)
+BY_HAND = ("gate_override", "experiment_promotion")
 """DAGs that people start."""
 _NO_SCHEDULE = "2099-01-01"
 _MINUTES_A_DAY = 10

@@ -12,8 +12,9 @@ from crossdomain.experiments.checks import sample_ratio_check
 from crossdomain.experiments.comparing import compare_all
 from crossdomain.experiments.design import Design
 from crossdomain.experiments.design_parts import Metric
-from crossdomain.experiments.metrics import Sample, Window
+from crossdomain.experiments.metrics import Window
 from crossdomain.experiments.results import Analysis, CheckResult, NoResult
+from crossdomain.experiments.samples import Sample
 from crossdomain.stats.proportions import Successes
 
 Table = dict[str, dict[date, dict[str, int]]]

@@ -9,7 +9,7 @@ from crossdomain.jobs.model import Job
 
 NAMES = (
     "ingest", "clean", "watch", "vault", "people", "catalogue", "topics", "similar", "bundles", "pages", "train",
-    "score", "experiments", "publish",
+    "score", "experiment_state", "experiments", "publish",
 )  # fmt: skip
 """Jobs in the order in which a day runs through them."""
 DUTIES = ("govern", "compliance")

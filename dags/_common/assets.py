@@ -16,6 +16,7 @@
 | pages | content_daily | serving_publish |
 | models | recs_train | recs_score |
 | recommendations | recs_score | serving_publish |
+| experiment_state | experiments_daily | nobody else |
 | experiments | experiments_daily | serving_publish |
 | published | serving_publish | nobody inside |
 """
@@ -38,5 +39,6 @@ BUNDLES = Asset(name="bundles", uri="crossdomain://lake/serving/bundles")
 PAGES = Asset(name="pages", uri="crossdomain://lake/serving/page_recommendations")
 MODELS = Asset(name="models", uri="crossdomain://lake/serving/champions")
 RECOMMENDATIONS = Asset(name="recommendations", uri="crossdomain://lake/serving/recommendations")
+EXPERIMENT_STATE = Asset(name="experiment_state", uri="crossdomain://lake/derived/experiment_state")
 EXPERIMENTS = Asset(name="experiments", uri="crossdomain://lake/serving/experiment_metrics")
 PUBLISHED = Asset(name="published", uri="crossdomain://serving/current")

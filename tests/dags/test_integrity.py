@@ -25,6 +25,7 @@ EXPECTED = {
     "recs_train",
     "recs_score",
     "experiments_daily",
+    "experiment_promotion",
     "serving_publish",
 }
 RUNS_ON = {
@@ -55,12 +56,13 @@ EMITS = {
     "gate_override": {"clean"},
     "people_daily": {"people"},
     "content_daily": {"catalogue", "topics", "similar", "bundles", "pages"},
-    "experiments_daily": {"experiments"},
+    "experiments_daily": {"experiment_state", "experiments"},
+    "experiment_promotion": set(),
     "recs_train": {"models"},
     "recs_score": {"recommendations"},
     "serving_publish": {"published"},
 }
-BY_HAND = {"gate_override"}
+BY_HAND = {"gate_override", "experiment_promotion"}
 """Started by people: steps that ask them come before the one that emits."""
 HEAVY = {
     "pandas", "numpy", "pyarrow", "duckdb", "deltalake", "sklearn", "scipy", "implicit", "gensim", "jieba", "rjieba",

@@ -11,8 +11,11 @@ import pytest
 from scipy import stats
 
 from crossdomain.experiments.analysis import analyze
-from crossdomain.experiments.metrics import build_totals, build_units, exposure_window
+from crossdomain.experiments.daily import Measured, count_units
+from crossdomain.experiments.moments import carried, day_difference
 from crossdomain.experiments.results import Analysis, NoResult
+from crossdomain.experiments.state import Fold, build_totals, fold_state
+from crossdomain.experiments.tallies import day_tallies
 from tests.unit.experiments.conftest import DESIGN, FIRST, act, expose, fill, world
 
 LAST = FIRST + timedelta(days=5)
@@ -36,10 +39,10 @@ def _totals(con):
 
 
 def _build(con, design, until=LAST):
-    window = exposure_window(con, design, until)
-    units = build_units(con, design, window)
-    build_totals(con, design, window)
-    return units
+    fold = Fold(date.min, until, held=False)
+    fold_state(con, design, fold)
+    build_totals(con, design)
+    return count_units(design, Measured(carried({}, day_difference(con, design)), day_tallies(con, design, fold)))
 
 
 def test_obvious_totals(con, design):

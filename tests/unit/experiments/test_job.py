@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,11 +12,14 @@ import pytest
 import yaml
 
 from crossdomain.errors import InputError
+from crossdomain.experiments.promoting import Candidate, candidates, promote
 from crossdomain.experiments.report import results_from_rows
+from crossdomain.jobs.experiment_state import JOB as STATE_JOB
 from crossdomain.jobs.experiments import JOB
-from crossdomain.jobs.model import Job, JobContext
+from crossdomain.jobs.model import Job, JobContext, JobResult
 from crossdomain.jobs.runner import open_lake, run_job
 from crossdomain.settings import Settings
+from crossdomain.storage.removal import rewrite_partition
 from crossdomain.tables import registry
 from tests.unit.experiments.conftest import DESIGN, FIRST, INCLUDE, moment
 
@@ -38,6 +41,13 @@ INPUTS = {
 }  # fmt: skip
 
 
+OWN = [
+    *(f"derived/experiment_{name}_v1" for name in ("state", "moments", "tallies", "lineage", "promotions")),
+    *(f"serving/experiment_{name}" for name in ("metrics_v2", "checks_v1", "decisions_v1", "weights_v1")),
+]
+DERIVED = ["derived.experiment_state", "derived.experiment_moments", "derived.experiment_tallies"]
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """A home whose include has the job's own tables, one design, and inputs of the test's making."""
@@ -53,24 +63,34 @@ def settings(tmp_path: Path) -> Settings:
         }  # fmt: skip
         (home / "schema.yaml").write_text(yaml.safe_dump(schema, sort_keys=False))
         (home / "metadata.yaml").write_text(yaml.safe_dump(metadata))
-    for name in ("experiment_metrics_v1", "experiment_checks_v1"):
-        shutil.copytree(INCLUDE.parent / "sql" / "serving" / name, include / "sql" / "serving" / name)
+    for name in OWN:
+        shutil.copytree(INCLUDE.parent / "sql" / name, include / "sql" / name)
     (include / "experiments").mkdir()
     shutil.copy(INCLUDE / "design.schema.json", include / "experiments")
     (include / "experiments" / "exp.yaml").write_text(DESIGN, encoding="utf-8")
     return Settings(home=tmp_path / "home", include=include, start=FIRST)
 
 
-def land(settings: Settings, day: date, *, late: Decimal = Decimal(0)) -> None:
-    """Commits the inputs of a day: 60 units exposed on the first, some of them buying every day."""
+def land(
+    settings: Settings, day: date, *, late: Decimal = Decimal(0), without: int | None = None, gain: int = 0
+) -> None:
+    """Commits the inputs of a day: 60 units (but one) exposed on the first, some of them buying every day."""
     number = (day - FIRST).days
     exposed = [
         ("exp", "account", unit.to_bytes(16, "big"), ("control", "treatment")[unit % 2], moment(1))
         for unit in range(60)
+        if unit != without
     ]
     bought = [
-        (f"{day}-{unit}", unit.to_bytes(16, "big"), "purchase", moment(24 * number + 2), unit + number + late)
-        for unit in range(0, 60, 7)
+        (
+            f"{day}-{unit}",
+            unit.to_bytes(16, "big"),
+            "purchase",
+            moment(24 * number + 2),
+            unit + number + late + gain * (unit % 2) * 10,
+        )
+        for unit in range(0, 60, 1 if gain else 7)
+        if unit != without
     ]
 
     def build(ctx: JobContext) -> None:
@@ -92,7 +112,7 @@ def land(settings: Settings, day: date, *, late: Decimal = Decimal(0)) -> None:
         ctx.write("clean.experiment_counts", f"SELECT {names} LIMIT 0")
 
     outputs = ("clean.events", "clean.exposures", "clean.experiment_counts")
-    job = Job(name="clean", version=1, outputs=outputs, run=build, config=lambda _: {"late": str(late)})
+    job = Job(name="clean", version=1, outputs=outputs, run=build, config=lambda _: {"late": str(late), "gain": gain})
     run_job(job, day, settings)
 
 
@@ -111,10 +131,16 @@ def revenue(settings: Settings) -> dict[date, object]:
     }
 
 
+def measure(settings: Settings, day: date) -> JobResult:
+    """The jobs of the DAG, one after the other."""
+    run_job(STATE_JOB, day, settings)
+    return run_job(JOB, day, settings)
+
+
 def _all(settings: Settings) -> None:
     for day in DAYS:
         land(settings, day)
-        run_job(JOB, day, settings)
+        measure(settings, day)
 
 
 def test_a_day_is_what_is_known_up_to_it(settings):
@@ -138,9 +164,9 @@ def test_a_day_is_what_is_known_up_to_it(settings):
 def test_the_same_again_does_nothing_and_a_late_row_is_carried_forward(settings):
     _all(settings)
     before = revenue(settings)
-    assert run_job(JOB, DAYS[0], settings).status == "up_to_date"
+    assert measure(settings, DAYS[0]).status == "up_to_date"
     land(settings, DAYS[1], late=Decimal("2.50"))
-    assert run_job(JOB, DAYS[1], settings).keys == (DAYS[1], DAYS[2])
+    assert measure(settings, DAYS[1]).keys == (DAYS[1], DAYS[2])
     own = len([unit for unit in range(0, 60, 7) if unit % 2])
     after = revenue(settings)
     assert after[DAYS[0]] == before[DAYS[0]]
@@ -152,8 +178,8 @@ def test_days_in_a_backfill_give_the_daily_numbers(settings, tmp_path):
     again = replace(settings, home=tmp_path / "again")
     for day in DAYS[::-1]:
         land(again, day)
-    assert run_job(JOB, DAYS[0], again).keys == tuple(DAYS)
-    for table in ("serving.experiment_metrics", "serving.experiment_checks"):
+    assert measure(again, DAYS[0]).keys == tuple(DAYS)
+    for table in (*DERIVED, "serving.experiment_metrics", "serving.experiment_checks"):
         assert rows(again, table) == rows(settings, table)
 
 
@@ -161,17 +187,17 @@ def test_a_changed_design_builds_its_days_again(settings):
     _all(settings)
     path = settings.include / "experiments" / "exp.yaml"
     path.write_text(DESIGN + "alpha: 0.1\n", encoding="utf-8")
-    assert run_job(JOB, DAYS[0], settings).keys == tuple(DAYS)
+    assert measure(settings, DAYS[0]).keys == tuple(DAYS)
     path.write_text("# only a remark\n" + DESIGN + "alpha: 0.1\n", encoding="utf-8")
-    assert run_job(JOB, DAYS[0], settings).status == "up_to_date"
+    assert measure(settings, DAYS[0]).status == "up_to_date"
 
 
 def test_an_experiment_that_has_not_begun_gives_no_rows_and_says_so(settings):
     path = settings.include / "experiments" / "exp.yaml"
     path.write_text(DESIGN + "start: 2026-01-07\n", encoding="utf-8")
     land(settings, DAYS[0])
-    result = run_job(JOB, DAYS[0], settings)
-    assert [table.rows for table in result.tables] == [0, 0]
+    result = measure(settings, DAYS[0])
+    assert [table.rows for table in result.tables] == [0, 0, 0, 2]
     assert result.notes["without_result"] == {"exp": "starts on 2026-01-07"}
 
 
@@ -179,7 +205,7 @@ def test_a_bad_design_is_refused_before_anything_is_written(settings):
     (settings.include / "experiments" / "exp.yaml").write_text(DESIGN.replace("0.5}", "0.6}", 1), encoding="utf-8")
     land(settings, DAYS[0])
     with pytest.raises(InputError, match=r"exp\.yaml, line 7: variants: the weights sum to 1\.1"):
-        run_job(JOB, DAYS[0], settings)
+        measure(settings, DAYS[0])
     assert rows(settings, "serving.experiment_metrics") == {}
 
 
@@ -188,4 +214,181 @@ def test_persons_as_units_are_refused(settings):
     (settings.include / "experiments" / "exp.yaml").write_text(design, encoding="utf-8")
     land(settings, DAYS[0])
     with pytest.raises(InputError, match=r"exp\.yaml: unit: the daily job reads no links"):
-        run_job(JOB, DAYS[0], settings)
+        measure(settings, DAYS[0])
+
+
+def _without(settings: Settings, table: str, condition: str) -> None:
+    """Takes rows out of all partitions of a table, as erasure does."""
+    with open_lake(settings) as lake:
+        spec = registry(settings.include).get(table)
+        for partition in lake.partitions(spec):
+            rewrite_partition(lake, spec, partition.values, lambda rows: f"FROM ({rows}) WHERE NOT {condition}")
+
+
+def test_the_numbers_forget_an_erased_person(settings, tmp_path):
+    for day in DAYS[:2]:
+        land(settings, day)
+        measure(settings, day)
+    erased = "= '\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x07'::BLOB"
+    own = {"derived.experiment_state": "unit", "clean.events": "account", "clean.exposures": "unit"}
+    for table, column in own.items():
+        _without(settings, table, f"{column} {erased}")
+    never = replace(settings, home=tmp_path / "never")
+    for day in DAYS:
+        land(never, day, without=7)
+    measure(never, DAYS[0])
+    land(settings, DAYS[2], without=7)
+    assert measure(settings, DAYS[2]).status == "done"
+    for table in ("derived.experiment_moments", "serving.experiment_metrics"):
+        assert rows(settings, table)[DAYS[2]] == rows(never, table)[DAYS[2]]
+
+
+def test_a_changed_design_is_measured_from_its_first_day(settings, tmp_path):
+    _all(settings)
+    path = settings.include / "experiments" / "exp.yaml"
+    changed = DESIGN + "  - {name: orders, kind: mean, events: [purchase]}\n"
+    path.write_text(changed, encoding="utf-8")
+    measure(settings, DAYS[2])  # the days before still count by the old design
+    again = replace(settings, home=tmp_path / "again")
+    for day in DAYS:
+        land(again, day)
+    measure(again, DAYS[0])
+    for table in ("derived.experiment_moments", "serving.experiment_metrics", "serving.experiment_checks"):
+        assert rows(settings, table)[DAYS[2]] == rows(again, table)[DAYS[2]]
+
+
+def test_who_withdraws_the_consent_that_the_audience_needs_is_taken_out(settings, tmp_path):
+    path = settings.include / "experiments" / "exp.yaml"
+    path.write_text(DESIGN + "audience: {consent: [personalisation]}\n", encoding="utf-8")
+    shutil.copytree(
+        INCLUDE.parent / "sql" / "clean" / "consents_v1", settings.include / "sql" / "clean" / "consents_v1"
+    )
+    registry.cache_clear()
+    again = replace(settings, home=tmp_path / "again")
+    for day in DAYS[:2]:
+        land(settings, day)
+        measure(settings, day)
+    for home in (settings, again):
+        _withdraw(home, DAYS[2], bytes(15) + b"\x07")
+    for day in DAYS:
+        land(again, day)
+    measure(again, DAYS[0])
+    land(settings, DAYS[2])
+    measure(settings, DAYS[2])
+    assert {row["n"] for row in rows(settings, "derived.experiment_moments")[DAYS[1]]} == {30}
+    by_arm = {row["variant"]: row["n"] for row in rows(settings, "derived.experiment_moments")[DAYS[2]]}
+    assert by_arm == {"control": 30, "treatment": 29}
+    assert rows(settings, "derived.experiment_moments")[DAYS[2]] == rows(again, "derived.experiment_moments")[DAYS[2]]
+
+
+def _withdraw(settings: Settings, day: date, account: bytes) -> None:
+    def build(ctx: JobContext) -> None:
+        hexed = account.hex()
+        ctx.write(
+            "clean.consents",
+            f"SELECT unhex('{hexed}') AS account, 'knowledge' AS domain, 'personalisation' AS purpose,"
+            f" false AS granted, TIMESTAMPTZ '{day} 01:00:00+00' AS ts,"
+            f" DATE '{day}' AS delivered_ds, 'consents' AS feed",
+        )
+
+    run_job(Job(name="clean", version=1, outputs=("clean.consents",), run=build), day, settings)
+
+
+def test_a_day_that_was_killed_leaves_nothing_and_is_the_same_when_run_again(settings, tmp_path, monkeypatch):
+    _all(settings)
+    again = replace(settings, home=tmp_path / "again")
+    for day in DAYS:
+        land(again, day)
+    with monkeypatch.context() as patched:
+        patched.setattr("crossdomain.jobs.experiment_state.tally_rows", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_job(STATE_JOB, DAYS[0], again)
+    assert rows(again, "derived.experiment_state") == {}
+    measure(again, DAYS[0])
+    for table in (*DERIVED, "serving.experiment_metrics"):
+        assert _checksums(again, table) == _checksums(settings, table)
+
+
+def _killed(tallies: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _checksums(settings: Settings, table: str) -> list[str]:
+    with open_lake(settings) as lake:
+        return [partition.checksum for partition in lake.partitions(registry(settings.include).get(table))]
+
+
+def _decided(settings: Settings) -> list[Candidate]:
+    with open_lake(settings) as lake:
+        return candidates(lake, registry(settings.include), DAYS[1])
+
+
+def test_a_promoted_winner_gets_all_the_weight_and_ends_its_experiment(settings):
+    """The treatment sells ten times as much; a fixed design without an end may ship on any day."""
+    text = DESIGN.replace("primary_metric: purchase_rate", "primary_metric: revenue")
+    (settings.include / "experiments" / "exp.yaml").write_text(text, encoding="utf-8")
+    for day in DAYS[:2]:
+        land(settings, day, gain=50)
+        measure(settings, day)
+    found = rows(settings, "serving.experiment_decisions")[DAYS[1]]
+    assert [(row["variant"], row["decision"], row["rule"]) for row in found] == [
+        ("treatment", "ship", "primary_better")
+    ]
+    assert [(one.experiment_id, one.variant) for one in _decided(settings)] == [("exp", "treatment")]
+    when = datetime(2026, 1, 8, tzinfo=UTC)
+    with open_lake(settings) as lake:
+        tables = registry(settings.include)
+        with pytest.raises(
+            InputError, match="exp: control may not be promoted as of 2026-01-06; those that may: exp: tre"
+        ):
+            promote(lake, tables, DAYS[1], chosen={"exp": "control"}, by="li", reason="because I say so",
+                    decided_at=when, via="test")  # fmt: skip
+        with pytest.raises(InputError, match="a reason of at least 10"):
+            promote(
+                lake, tables, DAYS[1], chosen={"exp": "treatment"}, by="li", reason="why", decided_at=when, via="test"
+            )
+        promote(lake, tables, DAYS[1], chosen={"exp": "treatment"}, by="li", reason="clear in every week",
+                decided_at=when, via="test")  # fmt: skip
+    assert _decided(settings) == []
+    land(settings, DAYS[2], gain=50)
+    measure(settings, DAYS[2])
+    weights = rows(settings, "serving.experiment_weights")[DAYS[2]]
+    assert [(row["from_ds"], row["variant"], row["weight"], row["reason"]) for row in weights] == [
+        (None, "control", 0.5, "design"),
+        (None, "treatment", 0.5, "design"),
+        (DAYS[2] + timedelta(days=1), "control", 0.0, "promoted"),
+        (DAYS[2] + timedelta(days=1), "treatment", 1.0, "promoted"),
+    ]
+    metrics = rows(settings, "serving.experiment_metrics")[DAYS[2]]
+    assert {row["last_ds"] for row in metrics} == {DAYS[1]}
+
+
+def test_a_failed_check_stops_the_decision(settings):
+    text = DESIGN.replace("primary_metric: purchase_rate", "primary_metric: revenue").replace(
+        "variants: {control: 0.5, treatment: 0.5}", "variants: {control: 0.9, treatment: 0.1}"
+    )
+    (settings.include / "experiments" / "exp.yaml").write_text(text, encoding="utf-8")
+    land(settings, DAYS[0], gain=50)
+    measure(settings, DAYS[0])
+    (found,) = rows(settings, "serving.experiment_decisions")[DAYS[0]]
+    assert (found["decision"], found["rule"]) == (None, "check_failed")
+    assert "sample_ratio" in found["detail"]
+
+
+def test_a_bandit_moves_tomorrows_weights_and_keeps_what_it_gave_out(settings):
+    text = DESIGN.replace("primary_metric: purchase_rate", "primary_metric: revenue")
+    text += "allocation: {method: thompson, floor: 0.1}\n"
+    (settings.include / "experiments" / "exp.yaml").write_text(text, encoding="utf-8")
+    for day in DAYS[:2]:
+        land(settings, day, gain=50)
+        measure(settings, day)
+    weights = rows(settings, "serving.experiment_weights")[DAYS[1]]
+    last = {row["variant"]: row for row in weights if row["from_ds"] == DAYS[2]}
+    assert last["treatment"]["weight"] == pytest.approx(0.9, abs=0.01)
+    assert last["control"]["weight"] + last["treatment"]["weight"] == pytest.approx(1)
+    assert last["treatment"]["reason"] == "thompson"
+    land(settings, DAYS[1], late=Decimal(500))
+    measure(settings, DAYS[1])
+    assert rows(settings, "serving.experiment_weights")[DAYS[1]] == weights
+    metrics = rows(settings, "serving.experiment_metrics")[DAYS[1]]
+    assert {row["method"] for row in metrics if row["verdict"] == "measured"} <= {"z_delta", "welch_t"}
