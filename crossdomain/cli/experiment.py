@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from crossdomain.cli import experiment_assign, experiment_promote
 from crossdomain.cli.output import Json, show
-from crossdomain.errors import MissingInput
 from crossdomain.settings import Settings, parse_day
 
 if TYPE_CHECKING:
     from crossdomain.experiments.design import Design
+    from crossdomain.experiments.results import Analysis
 
 app = typer.Typer(no_args_is_help=True, help="Experiments.")
 app.command()(experiment_assign.assign)
@@ -38,17 +38,9 @@ def analyze(
     json: Json = False,
 ) -> None:
     """Analyse a file of your own: checks first, then every metric and variant, then the decision."""
-    from crossdomain.experiments.report import describe, summarize
     from crossdomain.jobs.experiment_files import analyze_file
 
-    analysis = analyze_file(Settings.from_env(), design, data, events)
-    summary = summarize(analysis.design, analysis.metrics, analysis.checks, analysis.decisions, analysis.parts)
-    if report is not None:
-        from crossdomain.experiments.page import render_page
-        from crossdomain.storage.analyst_files import write_file
-
-        write_file(report, render_page(analysis).encode())
-    show(summary, json=json, title=describe(summary, language=language))
+    _report(analyze_file(Settings.from_env(), design, data, events), report, language, json=json)
 
 
 @app.command()
@@ -117,32 +109,23 @@ def _load(path: Path) -> Design:
 def show_result(
     experiment: Annotated[str, typer.Argument(help="Id of an experiment, as in include/experiments/.")],
     date: Annotated[str, typer.Option(help="Business day up to which it was measured.")],
+    report: Annotated[Path | None, typer.Option(help="Write a page with charts to this HTML file.")] = None,
     language: Annotated[Literal["en", "zh"], typer.Option(help="Language of the text.")] = "en",
     json: Json = False,
 ) -> None:
     """Show what an experiment had given by a day: checks first, then the primary metric, then the others."""
-    from crossdomain.experiments.design import load_designs
-    from crossdomain.experiments.report import describe, results_from_rows, summarize
-    from crossdomain.jobs.runner import open_lake
-    from crossdomain.tables import registry
+    from crossdomain.jobs.experiment_results import read_analysis
 
-    settings, day = Settings.from_env(), parse_day(date)
-    designs = {design.experiment_id: design for design in load_designs(settings.include / "experiments")}
-    if experiment not in designs:
-        raise MissingInput(f"there is no experiment {experiment!r}; designs are: {', '.join(sorted(designs))}")
-    with open_lake(settings) as lake:
+    _report(read_analysis(Settings.from_env(), experiment, parse_day(date)), report, language, json=json)
 
-        def rows(table: str) -> list[dict[str, Any]]:
-            spec = registry(settings.include).get(table)
-            of_day = [partition for partition in lake.partitions(spec) if partition.ds == day]
-            found: list[dict[str, Any]] = lake.con.sql(lake.relation(spec, of_day)).to_arrow_table().to_pylist()
-            return found
 
-        measured, checked = rows("serving.experiment_metrics"), rows("serving.experiment_checks")
-    metrics, checks = results_from_rows(measured, checked, experiment)
-    if not metrics:
-        raise MissingInput(
-            f"{experiment} has no result for {day}: it had not begun, or run `crossdomain run experiments --date {day}`"
-        )
-    summary = summarize(designs[experiment], metrics, checks)
+def _report(analysis: Analysis, page: Path | None, language: Literal["en", "zh"], *, json: bool) -> None:
+    """Prints an analysis, and writes its page where one is wanted."""
+    from crossdomain.experiments.page import render_page
+    from crossdomain.experiments.report import describe, summarize
+    from crossdomain.storage.analyst_files import write_file
+
+    summary = summarize(analysis.design, analysis.metrics, analysis.checks, analysis.decisions, analysis.parts)
+    if page is not None:
+        write_file(page, render_page(analysis).encode())
     show(summary, json=json, title=describe(summary, language=language))

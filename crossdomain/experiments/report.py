@@ -2,40 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from crossdomain.experiments.deciding import summarize_decisions
 from crossdomain.experiments.design import Design
 from crossdomain.experiments.results import CheckResult, Decision, MetricResult, Part
 from crossdomain.experiments.words import Language, words
-
-
-def results_from_rows(
-    metric_rows: Iterable[Mapping[str, Any]], check_rows: Iterable[Mapping[str, Any]], experiment_id: str
-) -> tuple[tuple[MetricResult, ...], tuple[CheckResult, ...]]:
-    """One experiment's results from rows of the serving tables (other columns, such as ds, are ignored).
-
-    Args:
-        metric_rows: Rows of ``serving.experiment_metrics`` of one day.
-        check_rows: Rows of ``serving.experiment_checks`` of that day.
-        experiment_id: The experiment.
-    """
-    metric_names = [field.name for field in fields(MetricResult)]
-    check_names = [field.name for field in fields(CheckResult)]
-    return (
-        tuple(
-            MetricResult(**{name: row[name] for name in metric_names if name in row})
-            for row in metric_rows
-            if row["experiment_id"] == experiment_id
-        ),
-        tuple(
-            CheckResult(**{name: row[name] for name in check_names})
-            for row in check_rows
-            if row["experiment_id"] == experiment_id
-        ),
-    )
 
 
 def summarize(

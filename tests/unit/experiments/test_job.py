@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from crossdomain.errors import InputError
+from crossdomain.experiments.history import results_from_rows
 from crossdomain.experiments.promoting import Candidate, candidates, promote
-from crossdomain.experiments.report import results_from_rows
 from crossdomain.jobs.experiment_state import JOB as STATE_JOB
 from crossdomain.jobs.experiments import JOB
 from crossdomain.jobs.model import Job, JobContext, JobResult
