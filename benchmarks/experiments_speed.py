@@ -42,7 +42,8 @@ def make(number: int, metrics: int, analysis: str) -> tuple[Design, dict[tuple[s
     arms = (("control", 0.5), ("one", 0.25), ("two", 0.25))
     design = Design(
         experiment_id=f"exp{number}", name={"zh": "", "en": ""}, hypothesis={"zh": "", "en": ""}, owner="",
-        unit="account", data="exposures", variants=arms, control="control", start=None, end=None, alpha=0.05, primary_metric="m0",
+        unit="account", data="exposures", variants=arms, control="control", start=None, end=None, alpha=0.05,
+        primary_metric="m0",
         sample_ratio_metrics=(), metrics=listed, analysis=analysis, planned_units=40_000,  # type: ignore[arg-type]
         looks=(7, 14, 21, 28) if analysis == "group_sequential" else (),
     )  # fmt: skip
