@@ -67,7 +67,7 @@ def measure(home: Path, options: argparse.Namespace) -> dict[str, Any]:
     rows.append(bare_copy(home, environment, events))
     jobs = (
         "ingest", "clean", "people", "catalogue", "topics", "together", "similar", "bundles", "pages", "train", "score",
-        "experiments", "publish",
+        "experiment_state", "experiments", "publish",
     )  # fmt: skip
     for day in (opening, START):
         for job in jobs:

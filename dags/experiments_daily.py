@@ -1,23 +1,23 @@
 """### Measures the running experiments up to the day.
 
-**Does** fold the day's exposures and events into the state of every experiment's units; set the weights by which
-tomorrow's new units are dealt; then checks, difference, interval, decision. Restated: a late day changes the results of
+**Does** fold the day's exposures and events into the state of every experiment's units; then checks, difference,
+interval, decision, and the weights by which tomorrow's new units are dealt. Restated: a late day changes the results of
 the days after it, which are built again; weights that were given out stay.
 
 **Runs on** `clean`. **Outputs** `derived.experiment_state`, `derived.experiment_moments`,
-`derived.experiment_tallies`, `derived.experiment_lineage`; `serving.experiment_weights`;
-`serving.experiment_metrics`, `serving.experiment_checks`, `serving.experiment_decisions`.
-**Emits** `experiment_state`, `experiment_weights`, `experiments`.
+`derived.experiment_tallies`, `derived.experiment_lineage`; `serving.experiment_metrics`,
+`serving.experiment_checks`, `serving.experiment_decisions`, `serving.experiment_weights`.
+**Emits** `experiment_state`, `experiments`.
 
-**Rerun** clear the run of that day, or `crossdomain run JOB --date D` for the jobs `experiment_state`,
-`experiment_weights` and `experiments` in this order.
+**Rerun** clear the run of that day, or `crossdomain run JOB --date D` for the jobs `experiment_state` and
+`experiments` in this order.
 
 **Owner** experiments.
 """
 
 from __future__ import annotations
 
-from _common.assets import CLEAN, EXPERIMENT_STATE, EXPERIMENT_WEIGHTS, EXPERIMENTS
+from _common.assets import CLEAN, EXPERIMENT_STATE, EXPERIMENTS
 from _common.defaults import Tag, dag_options, on_day_of
 from airflow.sdk import dag, get_current_context, task
 
@@ -30,19 +30,13 @@ def experiments_daily() -> None:
 
         return run_and_emit("experiment_state", emits=EXPERIMENT_STATE, context=get_current_context())
 
-    @task(outlets=[EXPERIMENT_WEIGHTS], trigger_rule="none_failed")
-    def set_weights() -> list[str]:
-        from _common.running import run_and_emit
-
-        return run_and_emit("experiment_weights", emits=EXPERIMENT_WEIGHTS, context=get_current_context())
-
     @task(outlets=[EXPERIMENTS], trigger_rule="none_failed")
     def measure_experiments() -> list[str]:
         from _common.running import run_and_emit
 
         return run_and_emit("experiments", emits=EXPERIMENTS, context=get_current_context())
 
-    fold_day() >> set_weights() >> measure_experiments()
+    fold_day() >> measure_experiments()
 
 
 experiments_daily()

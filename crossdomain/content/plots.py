@@ -11,7 +11,7 @@ from datetime import date
 
 import numpy as np
 
-from crossdomain.content.svg import INK, LINE, PAPER, SOFT, Drawing, text_width
+from crossdomain.charts.svg import INK, LINE, PAPER, SOFT, Drawing, text_width
 from crossdomain.content.topic_layout import plane, pushed_apart
 
 _KNOWLEDGE, _BOTH, _BEAUTY = (31, 119, 180), (150, 140, 165), (214, 79, 120)

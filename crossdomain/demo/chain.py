@@ -24,7 +24,7 @@ CONSUMERS = (
 )
 GOVERNANCE = "governance_daily"
 """Runs when the others are done with the days: its erasures remove files that their tasks may be reading."""
-BY_HAND = ("gate_override",)
+BY_HAND = ("gate_override", "experiment_promotion")
 """DAGs that people start."""
 _NO_SCHEDULE = "2099-01-01"
 _MINUTES_A_DAY = 10

@@ -6,12 +6,11 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date, timedelta
 
-from scipy.stats import norm
-
 from crossdomain.experiments.design import Design
 from crossdomain.experiments.metrics import UnitCounts, Window
 from crossdomain.experiments.results import CheckResult
 from crossdomain.stats.comparison import Unmeasurable
+from crossdomain.stats.distributions import normal_p
 from crossdomain.stats.means import compare_means
 from crossdomain.stats.moments import Moments
 from crossdomain.stats.srm import SRM_ALPHA, sample_ratio_test
@@ -111,7 +110,7 @@ def novelty_check(design: Design, effects: Sequence[tuple[int, float, float]]) -
     centre = math.fsum(w * day for w, (day, _, _) in zip(weights, usable, strict=True)) / total
     spread = math.fsum(w * (day - centre) ** 2 for w, (day, _, _) in zip(weights, usable, strict=True))
     slope = math.fsum(w * (day - centre) * effect for w, (day, effect, _) in zip(weights, usable, strict=True)) / spread
-    p = float(2 * norm.sf(abs(slope) * math.sqrt(spread)))
+    p = normal_p(slope * math.sqrt(spread))
     said = f"the effect changes by {slope:+.4g} a day over {len(usable)} days, p {p:.3g}"
     return CheckResult(design.experiment_id, name, p >= SRM_ALPHA, p, slope, said)
 

@@ -19,6 +19,7 @@ from crossdomain.experiments.monitoring import Progress, interval_any_day, level
 from crossdomain.experiments.results import Analysis, DailyEffect, MetricResult, Part
 from crossdomain.experiments.unit_metrics import build_samples, covariate_columns, metric_columns
 from crossdomain.experiments.unit_rows import Flags, UnitRows, read_unit_rows
+from crossdomain.stats.distributions import normal_critical
 
 MOST_VALUES = 20
 """Values of a dimension that results are shown for, those with the most units first."""
@@ -147,10 +148,8 @@ def daily_effect(design: Design, fixed: MetricResult, day: date, number: int) ->
     if fixed.estimate is not None and fixed.se:
         units = fixed.n + fixed.n_control
         if design.analysis == "group_sequential":
-            from scipy import stats
-
             progress = measure_progress(design, units=units, day=number)
-            half = float(stats.norm.isf(level_now(design, progress, units) / 2)) * fixed.se
+            half = normal_critical(level_now(design, progress, units)) * fixed.se
             bound = (fixed.estimate - half, fixed.estimate + half)
         else:
             bound = interval_any_day(design, fixed.estimate, fixed.se, units)

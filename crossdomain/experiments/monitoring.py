@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from scipy import stats
-
 from crossdomain.experiments.design import Design
 from crossdomain.stats.always_valid import PLANNED_UNITS, always_valid, mixing_variance
+from crossdomain.stats.distributions import normal_critical, normal_p
 from crossdomain.stats.sequential import repeated_p, spending_boundaries
 
 _LEAST_ALPHA = 1e-15
@@ -83,10 +82,10 @@ def level_now(design: Design, progress: Progress, units: int) -> float:
     """
     if design.analysis == "group_sequential":
         bounds = spending_boundaries(progress.information, alpha=design.alpha, shape=design.spending)
-        return max(float(2 * stats.norm.sf(bounds.critical[-1])), _LEAST_ALPHA)
+        return max(normal_p(bounds.critical[-1]), _LEAST_ALPHA)
     if design.analysis == "always_valid" and units > 0:
         interval = always_valid(0.0, 1.0, units, mixing=_mixing(design), alpha=design.alpha)
-        return max(float(2 * stats.norm.sf(interval.high)), _LEAST_ALPHA)
+        return max(normal_p(interval.high), _LEAST_ALPHA)
     return design.alpha
 
 
@@ -101,7 +100,7 @@ def p_now(design: Design, progress: Progress, p: float, units: int) -> float:
     """
     if design.analysis == "fixed":
         return p
-    z = float(stats.norm.isf(p / 2)) if p > 0 else math.inf
+    z = normal_critical(p) if p > 0 else math.inf
     if design.analysis == "group_sequential":
         return repeated_p(progress.information, min(z, 37.0), shape=design.spending)
     return always_valid(min(z, 37.0), 1.0, units, mixing=_mixing(design), alpha=design.alpha).p

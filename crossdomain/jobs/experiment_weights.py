@@ -1,4 +1,4 @@
-"""Job ``experiment_weights``: which weights new units are dealt by from the day after on."""
+"""Weights that new units are dealt by from the day after on, as job ``experiments`` writes them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from crossdomain.jobs.experiment_state import designs_over_exposures, found_promotions, read_moments
-from crossdomain.jobs.model import Input, Job, JobContext
-from crossdomain.settings import Settings
+from crossdomain.jobs.model import JobContext
 
 if TYPE_CHECKING:
     import duckdb
@@ -30,13 +29,10 @@ _COLUMNS = {
 }
 
 
-def build(ctx: JobContext) -> None:
-    """Adds the weights of the day after to those so far, where a bandit, a changed design or a promotion moves them.
+def weight_rows(ctx: JobContext) -> pa.Table:
+    """Weights so far and those of the day after, where a bandit, a changed design or a promotion moves them.
 
     Weights of a day that were written once were given out: they stay, whatever was learned of the days before since.
-
-    Raises:
-        InputError: A design is not valid.
     """
     from crossdomain.experiments.allocation import next_allocation, promoted_allocation
 
@@ -55,18 +51,11 @@ def build(ctx: JobContext) -> None:
         else:
             found = next_allocation(design, history, read_moments(ctx, name, schema="derived"), ctx.ds)
         histories[name] = [*history, *([] if found is None else [found])]
-    ctx.write(WEIGHTS, _rows(histories))
-    tomorrow = ctx.ds + timedelta(days=1)
-    moved = {
-        name: dict(history[-1].weights)
-        for name, history in histories.items()
-        if history and history[-1].first == tomorrow
-    }
-    ctx.note(experiments=len(histories), weights_from_tomorrow=moved)
+    return _rows(histories)
 
 
 def read_history(con: duckdb.DuckDBPyConnection, view: str) -> dict[str, list[Allocated]]:
-    """Weights over time of each experiment from a view with the table's columns, by first day."""
+    """Weights over time of each experiment from a view (or a query) with the table's columns, by first day."""
     from crossdomain.experiments.allocation import Allocated
 
     rows = con.execute(
@@ -103,22 +92,3 @@ def _rows(histories: dict[str, list[Allocated]]) -> pa.Table:
     ]
     columns: Sequence[Sequence[Any]] = list(zip(*rows, strict=True)) or [()] * len(_COLUMNS)
     return pa.table({name: pa.array(values, _COLUMNS[name]) for name, values in zip(_COLUMNS, columns, strict=True)})
-
-
-def config(settings: Settings) -> dict[str, Any]:
-    """The designs and the promotions."""
-    from crossdomain.jobs.experiment_state import promotions_version
-
-    designs = [design.as_json() for design in designs_over_exposures(settings)]
-    return {"designs": designs, "promotions": promotions_version(settings)}
-
-
-JOB = Job(
-    name="experiment_weights",
-    version=1,
-    inputs=(Input(table="derived.experiment_moments"), Input(table="derived.experiment_lineage")),
-    outputs=(WEIGHTS,),
-    run=build,
-    config=config,
-    tells_unchanged=True,  # of moments, which the job after it reads
-)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from crossdomain.jobs.experiment_state import KEPT_DAYS, found_promotions, promotions_version
-from crossdomain.jobs.experiment_weights import read_history
+from crossdomain.jobs.experiment_weights import WEIGHTS, read_history, weight_rows
 from crossdomain.jobs.model import Input, Job, JobContext
 from crossdomain.settings import Settings
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def build(ctx: JobContext) -> None:
-    """Writes metrics, checks and decisions of every experiment that has begun by the key's day.
+    """Writes metrics, checks and decisions of every experiment that has begun by the key's day, and tomorrow's weights.
 
     Late data of an earlier day changes the totals of all days after it: the tables are ``sequential``, so
     that the runner carries a restated day forward, though no row of the day before is read.
@@ -51,6 +51,7 @@ def build(ctx: JobContext) -> None:
     ctx.write("serving.experiment_metrics", _table(ctx, "serving.experiment_metrics", MetricResult, metrics))
     ctx.write("serving.experiment_checks", _table(ctx, "serving.experiment_checks", CheckResult, checks))
     ctx.write("serving.experiment_decisions", _table(ctx, "serving.experiment_decisions", Decision, decisions))
+    ctx.write(WEIGHTS, weight_rows(ctx))
     failed = sorted(f"{check.experiment_id}: {check.check_name}" for check in checks if not check.ok)
     ctx.note(
         experiments=len(designs) - len(skipped),
@@ -80,7 +81,7 @@ def _analyze(ctx: JobContext, design: Design, fingerprints: dict[str, str]) -> A
 
 def _weights(ctx: JobContext, design: Design) -> list[WeightPeriod]:
     """Weights in force up to the day; none where they never changed."""
-    history = read_history(ctx.con, "serving.experiment_weights").get(design.experiment_id, [])
+    history = read_history(ctx.con, "previous.experiment_weights").get(design.experiment_id, [])
     begun = [one.period for one in history if one.first is None or one.first <= ctx.ds]
     return begun if len({period.weights for period in begun}) > 1 else []
 
@@ -116,14 +117,13 @@ JOB = Job(
         Input(table="derived.experiment_moments"),
         Input(table="derived.experiment_tallies"),
         Input(table="derived.experiment_lineage"),
-        Input(table="serving.experiment_weights"),
         # Read through the state only. They are named so that a late row, which may change a later day and none
         # between, is carried forward over those that it leaves as they are.
         Input(table="clean.events", days=None),
         Input(table="clean.exposures", days=None),
         Input(table="clean.experiment_counts", days=None),
     ),
-    outputs=("serving.experiment_metrics", "serving.experiment_checks", "serving.experiment_decisions"),
+    outputs=("serving.experiment_metrics", "serving.experiment_checks", "serving.experiment_decisions", WEIGHTS),
     run=build,
     config=config,
 )

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from crossdomain.errors import InputError
+from crossdomain.stats.distributions import normal_below
 
 _NODES = 2048
 
@@ -57,11 +58,11 @@ def normal_posterior(
     mean = (data * estimate + prior * prior_mean) / (data + prior)
     deviation = math.sqrt(1 / (data + prior))
     ratio = mean / deviation
-    density = float(stats.norm.pdf(ratio))
+    density = math.exp(-(ratio**2) / 2) / math.sqrt(2 * math.pi)
     return Posterior(
-        better=float(stats.norm.cdf(ratio)),
-        loss_treatment=deviation * density - mean * float(stats.norm.cdf(-ratio)),
-        loss_control=deviation * density + mean * float(stats.norm.cdf(ratio)),
+        better=normal_below(ratio),
+        loss_treatment=deviation * density - mean * normal_below(-ratio),
+        loss_control=deviation * density + mean * normal_below(ratio),
         mean=mean,
         deviation=deviation,
     )

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from scipy import stats
-
 from crossdomain.errors import InputError
 from crossdomain.stats.comparison import Comparison, Relative, Unmeasurable, check_alpha, relative_effect
+from crossdomain.stats.distributions import t_critical, t_p
 from crossdomain.stats.moments import PairMoments
 
 
@@ -55,7 +54,7 @@ def compare_clustered_means(
         raise Unmeasurable("zero_variance", "every cluster has the same mean in each arm: there is no test")
     df = (var_c + var_t) ** 2 / (var_c**2 / (c.n - 1) + var_t**2 / (t.n - 1))
     estimate, se = t.ratio - c.ratio, math.sqrt(var_c + var_t)
-    quantile = float(stats.t.ppf(1 - alpha / 2, df))
+    quantile = t_critical(alpha, df)
     return Comparison(
         estimate=estimate,
         se=se,
@@ -63,7 +62,7 @@ def compare_clustered_means(
         high=estimate + quantile * se,
         statistic=estimate / se,
         df=df,
-        p=float(2 * stats.t.sf(abs(estimate / se), df)),
+        p=t_p(estimate / se, df),
         mean=t.ratio,
         mean_control=c.ratio,
         n=treatment.n,

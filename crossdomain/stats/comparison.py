@@ -6,9 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from scipy import stats
-
 from crossdomain.errors import InputError
+from crossdomain.stats.distributions import normal_critical, normal_p
 
 Relative = Literal["delta", "log"]
 """Convention of a relative effect's interval; see ``relative_effect``."""
@@ -163,7 +162,7 @@ def compare_z(
         method: Name of test and interval.
     """
     estimate = treatment.value - control.value
-    quantile = float(stats.norm.ppf(1 - alpha / 2))
+    quantile = normal_critical(alpha)
     return Comparison(
         estimate=estimate,
         se=se,
@@ -171,7 +170,7 @@ def compare_z(
         high=estimate + quantile * se,
         statistic=estimate / se_test,
         df=None,
-        p=float(2 * stats.norm.sf(abs(estimate / se_test))),
+        p=normal_p(estimate / se_test),
         mean=treatment.value,
         mean_control=control.value,
         n=treatment.n,

@@ -16,10 +16,9 @@ from functools import cached_property
 from itertools import combinations_with_replacement
 from typing import Self
 
-from scipy import stats
-
 from crossdomain.errors import InputError
 from crossdomain.stats.comparison import Comparison, Relative, RelativeEffect, Unmeasurable, check_alpha
+from crossdomain.stats.distributions import normal_critical, normal_p, t_critical, t_p
 from crossdomain.stats.moments import Number, check_count, check_finite, exact
 
 
@@ -201,9 +200,9 @@ def _compare(control: _Linear, treatment: _Linear, *, alpha: float, relative: Re
     # One degree of freedom more goes to the coefficient that the arms share.
     df = (var_c + var_t) ** 2 / (var_c**2 / (control.n - 1) + var_t**2 / (treatment.n - 1)) - 1
     if method.endswith("welch_t"):
-        quantile, p = float(stats.t.ppf(1 - alpha / 2, df)), float(2 * stats.t.sf(abs(estimate / se), df))
+        quantile, p = t_critical(alpha, df), t_p(estimate / se, df)
     else:
-        quantile, p = float(stats.norm.ppf(1 - alpha / 2)), float(2 * stats.norm.sf(abs(estimate / se)))
+        quantile, p = normal_critical(alpha), normal_p(estimate / se)
     return Comparison(
         estimate=estimate,
         se=se,

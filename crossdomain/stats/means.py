@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 
-from scipy import stats
-
 from crossdomain.stats.comparison import Comparison, Relative, Unmeasurable, check_alpha, relative_effect
+from crossdomain.stats.distributions import t_critical, t_p
 from crossdomain.stats.moments import Moments
 
 
@@ -39,7 +38,7 @@ def compare_means(
         raise Unmeasurable("zero_variance", "every unit has the same value in each arm: there is no test")
     df = _satterthwaite(var_c, control.n, var_t, treatment.n)
     estimate, se = treatment.mean - control.mean, math.sqrt(variance)
-    quantile = float(stats.t.ppf(1 - alpha / 2, df))
+    quantile = t_critical(alpha, df)
     return Comparison(
         estimate=estimate,
         se=se,
@@ -47,7 +46,7 @@ def compare_means(
         high=estimate + quantile * se,
         statistic=estimate / se,
         df=df,
-        p=float(2 * stats.t.sf(abs(estimate / se), df)),
+        p=t_p(estimate / se, df),
         mean=treatment.mean,
         mean_control=control.mean,
         n=treatment.n,
@@ -80,4 +79,4 @@ def _log_quantile(control: Moments, treatment: Moments, alpha: float) -> float:
         treatment.mean_variance / treatment.mean**2,
         treatment.n,
     )
-    return float(stats.t.ppf(1 - alpha / 2, df))
+    return t_critical(alpha, df)

@@ -6,9 +6,11 @@ import math
 from typing import Literal
 
 from scipy import optimize, stats
+from scipy.special import ndtri
 
 from crossdomain.errors import InputError
 from crossdomain.stats.comparison import check_alpha
+from crossdomain.stats.distributions import normal_below, normal_critical, t_critical
 
 
 def units_for_means(
@@ -41,7 +43,7 @@ def units_for_means(
     if not 0 < deviation < math.inf:
         raise InputError(f"the standard deviation must be a positive number, not {deviation}")
     variance = deviation**2 + (deviation if deviation_treatment is None else deviation_treatment) ** 2 / ratio
-    return float((stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power)) ** 2 * variance / effect**2)
+    return float((normal_critical(alpha) + float(ndtri(power))) ** 2 * variance / effect**2)
 
 
 def units_for_t_test(effect_size: float, *, alpha: float = 0.05, power: float = 0.8, ratio: float = 1.0) -> float:
@@ -63,7 +65,7 @@ def units_for_t_test(effect_size: float, *, alpha: float = 0.05, power: float = 
     def missing(n: float) -> float:
         df = n * (1 + ratio) - 2
         shift = abs(effect_size) * math.sqrt(n * ratio / (1 + ratio))
-        bound = stats.t.ppf(1 - alpha / 2, df)
+        bound = t_critical(alpha, df)
         # Far out the wrong direction's probability is nil, and scipy gives NaN for it.
         wrong = stats.nct.cdf(-bound, df, shift) if shift < 6 else 0.0
         return float(stats.nct.sf(bound, df, shift) + wrong) - power
@@ -109,7 +111,7 @@ def units_for_proportions(
     shared = (baseline + ratio * other) / (1 + ratio) if null == "pooled" else baseline
     under_null = shared * (1 - shared) * (1 + 1 / ratio)
     alternative = baseline * (1 - baseline) + other * (1 - other) / ratio
-    z_alpha, z_power = stats.norm.ppf(1 - alpha / 2), stats.norm.ppf(power)
+    z_alpha, z_power = normal_critical(alpha), float(ndtri(power))
     return float((z_alpha * math.sqrt(under_null) + z_power * math.sqrt(alternative)) ** 2 / effect**2)
 
 
@@ -127,7 +129,7 @@ def power_of_z(effect: float, se: float, *, alpha: float = 0.05) -> float:
     check_alpha(alpha)
     if not se > 0:
         raise InputError(f"the standard error must be positive, not {se}")
-    return float(stats.norm.cdf(abs(effect) / se - stats.norm.ppf(1 - alpha / 2)))
+    return normal_below(abs(effect) / se - normal_critical(alpha))
 
 
 def smallest_effect(se: float, *, alpha: float = 0.05, power: float = 0.8) -> float:
@@ -142,7 +144,7 @@ def smallest_effect(se: float, *, alpha: float = 0.05, power: float = 0.8) -> fl
         InputError: A number is out of range.
     """
     _check(alpha, power, 1.0, 1.0)
-    return float(se * (stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power)))
+    return float(se * (normal_critical(alpha) + float(ndtri(power))))
 
 
 def _check(alpha: float, power: float, effect: float, ratio: float) -> None:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from crossdomain.errors import InputError
-from crossdomain.stats.comparison import Comparison, Relative, Unmeasurable, check_alpha, relative_effect
+from crossdomain.stats.comparison import Comparison, Estimate, Relative, Unmeasurable, check_alpha, compare_z
+from crossdomain.stats.distributions import normal_critical
 
 Values = npt.NDArray[np.float64]
 
@@ -27,8 +27,7 @@ class Quantile:
         value: Linear interpolation between the two nearest order statistics (Hyndman and Fan's type 7).
         low: Lower end of its interval, an order statistic.
         high: Upper end, an order statistic.
-        se: Standard error: half the interval over the normal quantile.
-        df: Degrees of freedom of that standard error.
+        se: Standard error: half the interval between the exact (fractional) ranks over the normal quantile.
         n: Values.
         units: Independent units that they come from.
     """
@@ -38,7 +37,6 @@ class Quantile:
     low: float
     high: float
     se: float
-    df: float
     n: int
     units: int
 
@@ -51,10 +49,9 @@ def estimate_quantile(
     The share of values below the quantile varies with standard deviation s: sqrt(level (1 - level) / n) for
     independent values, the delta-method one of a ratio of sums over clusters otherwise. The interval runs from
     the order statistic floor(n (level - z s)) to ceil(n (level + z s)), counted from 1. Source: Deng, Knoblich,
-    Lu: Applying the delta method in metric analytics (KDD 2018), section 4. Its width rests on the spacings
-    between those order statistics, in effect m = 2 z s n / design effect independent ones, so that the standard
-    error has the precision of a chi-square with m / 2 degrees of freedom (a sum of m exponential spacings has
-    relative variance 1 / m).
+    Lu: Applying the delta method in metric analytics (KDD 2018), section 4. Rounding the ranks outwards widens the
+    interval by a spacing, which makes tests of differences conservative, so the standard error interpolates between
+    order statistics instead.
 
     Args:
         values: The values, in any order.
@@ -77,23 +74,28 @@ def estimate_quantile(
         raise Unmeasurable("too_few_units", f"a quantile needs {_LEAST_VALUES} values an arm, not {n}")
     ordered = np.sort(kept)
     value = float(np.quantile(ordered, level))
-    independent = math.sqrt(level * (1 - level) / n)
-    units, deviation = n, independent
+    units, deviation = n, math.sqrt(level * (1 - level) / n)
     if clusters is not None:
         units, deviation = _clustered_deviation(kept <= value, np.asarray(clusters), level)
-    z = float(stats.norm.ppf(1 - alpha / 2))
-    lower, upper = math.floor(n * (level - z * deviation)), math.ceil(n * (level + z * deviation))
-    if lower < 1 or upper > n:
+    z = normal_critical(alpha)
+    lower, upper = n * (level - z * deviation), n * (level + z * deviation)
+    if math.floor(lower) < 1 or math.ceil(upper) > n:
         raise Unmeasurable("too_few_units", f"{n} values are too few for an interval of the {level:g} quantile")
-    low, high = float(ordered[lower - 1]), float(ordered[upper - 1])
-    spacings = (upper - lower) * (independent / deviation) ** 2 if deviation > 0 else math.inf
-    return Quantile(level, value, low, high, (high - low) / (2 * z), max(spacings / 2, 1.0), n, units)
+    return Quantile(
+        level=level,
+        value=value,
+        low=float(ordered[math.floor(lower) - 1]),
+        high=float(ordered[math.ceil(upper) - 1]),
+        se=(_at_rank(ordered, upper) - _at_rank(ordered, lower)) / (2 * z),
+        n=n,
+        units=units,
+    )
 
 
 def compare_quantiles(
     control: Quantile, treatment: Quantile, *, alpha: float = 0.05, relative: Relative = "delta"
 ) -> Comparison:
-    """Difference of two quantiles by t, with Satterthwaite's degrees of freedom.
+    """Difference of two quantiles by the normal approximation.
 
     Args:
         control: The control's quantile.
@@ -111,25 +113,23 @@ def compare_quantiles(
     var_c, var_t = control.se**2, treatment.se**2
     if var_c + var_t == 0:
         raise Unmeasurable("zero_variance", "the values around the quantile are all alike: there is no test")
-    df = (var_c + var_t) ** 2 / (var_c**2 / control.df + var_t**2 / treatment.df)
-    estimate, se = treatment.value - control.value, math.sqrt(var_c + var_t)
-    quantile = float(stats.t.ppf(1 - alpha / 2, df))
-    return Comparison(
-        estimate=estimate,
+    se = math.sqrt(var_c + var_t)
+    return compare_z(
+        Estimate(control.value, var_c, control.units),
+        Estimate(treatment.value, var_t, treatment.units),
         se=se,
-        low=estimate - quantile * se,
-        high=estimate + quantile * se,
-        statistic=estimate / se,
-        df=df,
-        p=float(2 * stats.t.sf(abs(estimate / se), df)),
-        mean=treatment.value,
-        mean_control=control.value,
-        n=treatment.units,
-        n_control=control.units,
-        relative=relative_effect(treatment.value, var_t, control.value, var_c, quantile=quantile, method=relative),
+        se_test=se,
         alpha=alpha,
+        relative=relative,
         method="quantile_order_statistics",
     )
+
+
+def _at_rank(ordered: Values, rank: float) -> float:
+    """Value at a rank counted from 1, interpolated between order statistics."""
+    below = math.floor(rank)
+    above = min(below + 1, len(ordered))
+    return float(ordered[below - 1] + (rank - below) * (ordered[above - 1] - ordered[below - 1]))
 
 
 def _clustered_deviation(

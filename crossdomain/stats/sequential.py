@@ -15,11 +15,12 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, stats
+from scipy import optimize
 from scipy.special import ndtr
 
 from crossdomain.errors import InputError
 from crossdomain.stats.comparison import check_alpha
+from crossdomain.stats.distributions import normal_critical, normal_p
 
 Shape = Literal["obrien_fleming", "pocock"]
 
@@ -87,7 +88,7 @@ def spent_by(information: float, *, alpha: float, shape: Shape) -> float:
     """
     t = min(information, 1.0)
     if shape == "obrien_fleming":
-        return float(4 * stats.norm.sf(stats.norm.isf(alpha / 4) / math.sqrt(t)))
+        return 2 * normal_p(normal_critical(alpha / 2) / math.sqrt(t))
     if shape == "pocock":
         return alpha * math.log1p((math.e - 1) * t)
     raise InputError(f"unknown spending function {shape!r}: use obrien_fleming or pocock")
@@ -119,7 +120,7 @@ def classical_boundaries(looks: int, *, alpha: float = 0.05, shape: Shape) -> Bo
     def excess(constant: float) -> float:
         return crossing_probabilities(information, critical(constant))[-1] - alpha
 
-    least = float(stats.norm.isf(alpha / 2))
+    least = normal_critical(alpha)
     found = critical(float(optimize.brentq(excess, least - 1e-9, least + 3, xtol=1e-11)))
     return Boundaries(information, found, crossing_probabilities(information, found), alpha)
 
@@ -220,7 +221,7 @@ class _Process:
 
     def bound_for(self, t: float, probability: float) -> float:
         """Critical value that is crossed with a probability at the next look only."""
-        high = float(stats.norm.isf(probability / 2)) + 3.0
+        high = normal_critical(probability) + 3.0
         return float(optimize.brentq(lambda bound: self.tail(t, bound) - probability, 0.0, high, xtol=1e-12))
 
     def after(self, t: float, bound: float) -> _Process:

@@ -18,7 +18,6 @@
 | models | recs_train | recs_score |
 | recommendations | recs_score | serving_publish |
 | experiment_state | experiments_daily | nobody else |
-| experiment_weights | experiments_daily | nobody else |
 | experiments | experiments_daily | serving_publish |
 | published | serving_publish | nobody inside |
 """
@@ -43,6 +42,5 @@ PAGES = Asset(name="pages", uri="crossdomain://lake/serving/page_recommendations
 MODELS = Asset(name="models", uri="crossdomain://lake/serving/champions")
 RECOMMENDATIONS = Asset(name="recommendations", uri="crossdomain://lake/serving/recommendations")
 EXPERIMENT_STATE = Asset(name="experiment_state", uri="crossdomain://lake/derived/experiment_state")
-EXPERIMENT_WEIGHTS = Asset(name="experiment_weights", uri="crossdomain://lake/serving/experiment_weights")
 EXPERIMENTS = Asset(name="experiments", uri="crossdomain://lake/serving/experiment_metrics")
 PUBLISHED = Asset(name="published", uri="crossdomain://serving/current")

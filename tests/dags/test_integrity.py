@@ -56,7 +56,7 @@ EMITS = {
     "gate_override": {"clean"},
     "people_daily": {"people"},
     "content_daily": {"catalogue", "topics", "together", "similar", "bundles", "pages"},
-    "experiments_daily": {"experiment_state", "experiment_weights", "experiments"},
+    "experiments_daily": {"experiment_state", "experiments"},
     "experiment_promotion": set(),
     "recs_train": {"models"},
     "recs_score": {"recommendations"},

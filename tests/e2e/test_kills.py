@@ -69,11 +69,12 @@ def long_chain(world: World, server: ForkServer, folder: Path) -> Iterator[Undis
     work("catalogue", first, settings)
     for job in ("topics", "together", "similar", "bundles", "train", "score"):
         yield about_to_run(job, job, first)
-    work("experiments", first, settings)
+    for job in ("experiment_state", "experiments"):
+        work(job, first, settings)
     yield about_to_run("publish", "publish", first)
     for job in (
         "ingest", "clean", "vault", "people", "catalogue", "topics", "together", "similar", "bundles", "train",
-        "score", "experiments",
+        "score", "experiment_state", "experiments",
     ):  # fmt: skip
         work(job, second, settings)
     yield about_to_run("publish again", "publish", second)

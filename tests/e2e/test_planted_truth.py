@@ -24,7 +24,7 @@ def measured(world: World) -> tuple[float, float, float]:
     """(difference, low, high) of the purchase rate on the last day."""
     settings, days = world.settings, world.days
     run(settings, ["ingest"], days)
-    for name in ("clean", "experiments"):
+    for name in ("clean", "experiment_state", "experiments"):
         for day in days:
             run_job(job(name), day, settings)
     spec = registry(settings.include).get("serving.experiment_metrics")

@@ -213,7 +213,7 @@ def test_the_result_of_an_experiment_is_shown_in_both_languages_and_as_json(cros
     (folder / "counts.csv").write_text(
         "experiment,variant,day,metric,count\n" + "\n".join(counts) + "\n", encoding="utf-8"
     )
-    for job in ("ingest", "clean", "experiments"):
+    for job in ("ingest", "clean", "experiment_state", "experiments"):
         assert crossdomain("run", job, "--date", DAY, "--json").code == 0
     shown = ("experiment", "show", "free_trial_screener", "--date", DAY)
     document = json.loads(crossdomain(*shown, "--json").out)

@@ -12,10 +12,9 @@ import pytest
 import yaml
 
 from crossdomain.errors import InputError
+from crossdomain.experiments.history import results_from_rows
 from crossdomain.experiments.promoting import Candidate, candidates, promote
-from crossdomain.experiments.report import results_from_rows
 from crossdomain.jobs.experiment_state import JOB as STATE_JOB
-from crossdomain.jobs.experiment_weights import JOB as WEIGHTS_JOB
 from crossdomain.jobs.experiments import JOB
 from crossdomain.jobs.model import Job, JobContext, JobResult
 from crossdomain.jobs.runner import open_lake, run_job
@@ -135,7 +134,6 @@ def revenue(settings: Settings) -> dict[date, object]:
 def measure(settings: Settings, day: date) -> JobResult:
     """The jobs of the DAG, one after the other."""
     run_job(STATE_JOB, day, settings)
-    run_job(WEIGHTS_JOB, day, settings)
     return run_job(JOB, day, settings)
 
 
@@ -199,7 +197,7 @@ def test_an_experiment_that_has_not_begun_gives_no_rows_and_says_so(settings):
     path.write_text(DESIGN + "start: 2026-01-07\n", encoding="utf-8")
     land(settings, DAYS[0])
     result = measure(settings, DAYS[0])
-    assert [table.rows for table in result.tables] == [0, 0, 0]
+    assert [table.rows for table in result.tables] == [0, 0, 0, 2]
     assert result.notes["without_result"] == {"exp": "starts on 2026-01-07"}
 
 

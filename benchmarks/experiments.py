@@ -1,0 +1,480 @@
+"""Simulates experiments without an effect, and with a known one: errors, coverage, power of every method.
+
+Each row is a method over many synthetic experiments, analysed by the library's own functions from the moments or
+values that it gets in use. Seeds are fixed below. With --fast, a hundredth of the experiments, to try the script.
+
+Usage: python benchmarks/experiments.py [--experiments N] [--only NAME ...] [--fast] [--into FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from stages import RESULTS, commit, machine
+
+from crossdomain.stats.always_valid import always_valid, mixing_variance
+from crossdomain.stats.clusters import ClusteredMean, compare_clustered_means
+from crossdomain.stats.comparison import Comparison
+from crossdomain.stats.cuped import MeanAndCovariate, RatioAndCovariate, compare_adjusted_means, compare_adjusted_ratios
+from crossdomain.stats.interleaving import sign_test
+from crossdomain.stats.means import compare_means
+from crossdomain.stats.moments import Moments, PairMoments
+from crossdomain.stats.multiplicity import adjust_p
+from crossdomain.stats.power import units_for_means, units_for_proportions
+from crossdomain.stats.proportions import Successes, compare_proportions
+from crossdomain.stats.quantiles import compare_quantiles, estimate_quantile
+from crossdomain.stats.ratios import compare_ratios
+from crossdomain.stats.sequential import drift_for, spending_boundaries
+from crossdomain.stats.srm import sample_ratio_test
+from crossdomain.stats.winsorizing import cut, pooled_caps
+
+Floats = npt.NDArray[np.float64]
+SEED = 20_260_105
+CHUNK = 1000
+LIFT = 1.1
+DAYS = 30
+BUYERS, LOG_MEAN, LOG_DEVIATION = 0.2, 3.0, 1.0
+REVENUE = BUYERS * math.exp(LOG_MEAN + LOG_DEVIATION**2 / 2)
+REVENUE_DEVIATION = math.sqrt(BUYERS * math.exp(2 * LOG_MEAN + 2 * LOG_DEVIATION**2) - REVENUE**2)
+
+
+@dataclass
+class Tally:
+    """What the experiments of one row gave.
+
+    Attributes:
+        experiments: How many.
+        rejected: How many rejected at 5 %.
+        covered: How many intervals held the truth; None where none is known.
+        relative_covered: The same of the relative effect.
+        more: Other numbers of the row.
+    """
+
+    experiments: int = 0
+    rejected: int = 0
+    covered: int | None = None
+    relative_covered: int | None = None
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, null: Comparison, other: Comparison | None = None, truth: float = 0.0, relative: float = 0.0) -> None:
+        """One experiment: its comparison without an effect, and with a known one."""
+        self.experiments += 1
+        self.rejected += null.p < 0.05
+        if other is not None:
+            self.covered = (self.covered or 0) + (other.low <= truth <= other.high)
+            low, high = other.relative.low, other.relative.high
+            if low is not None and high is not None:
+                self.relative_covered = (self.relative_covered or 0) + (low <= relative <= high)
+
+    def row(self) -> dict[str, Any]:
+        """Shares of the experiments, with the simulation's own standard error in points."""
+        n = self.experiments
+        found: dict[str, Any] = {"experiments": n, "rejected": self.rejected / n}
+        found["se"] = math.sqrt(max(found["rejected"] * (1 - found["rejected"]), 1e-9) / n)
+        for name, count in (("coverage", self.covered), ("relative_coverage", self.relative_covered)):
+            if count is not None:
+                found[name] = count / n
+        return found | self.more
+
+
+def chunks(experiments: int, seed: int) -> Iterator[tuple[np.random.Generator, int]]:
+    """Generators for each chunk of experiments, so that memory stays small."""
+    for place in range(math.ceil(experiments / CHUNK)):
+        yield np.random.default_rng([SEED, seed, place]), min(CHUNK, experiments - place * CHUNK)
+
+
+def revenue(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+    """Revenue of people of whom a fifth buy, for a log-normal amount: skewness about 11."""
+    amount = np.exp(LOG_MEAN + LOG_DEVIATION * rng.standard_normal(shape, dtype=np.float32))
+    return np.where(rng.random(shape, dtype=np.float32) < BUYERS, amount, 0).astype(np.float64)
+
+
+def scaled(x: Floats, n: int, by: float = 1.0) -> list[Moments]:
+    """Moments of the rows of values, each times a factor."""
+    totals, squares = x.sum(axis=1) * by, (x * x).sum(axis=1) * by * by
+    return [Moments(n, float(t), float(s)) for t, s in zip(totals, squares, strict=True)]
+
+
+def welch_revenue(experiments: int, seed: int, n: int = 2000) -> Tally:
+    tally = Tally()
+    for rng, size in chunks(experiments, seed):
+        a, b = (revenue(rng, (size, n)) for _ in range(2))
+        for c, t, lifted in zip(scaled(a, n), scaled(b, n), scaled(b, n, LIFT), strict=True):
+            tally.add(compare_means(c, t), compare_means(c, lifted), REVENUE * (LIFT - 1), LIFT - 1)
+    return tally
+
+
+def unequal_arms(experiments: int, seed: int) -> Tally:
+    tally, n_c, n_t = Tally(), 4000, 1000
+    for rng, size in chunks(experiments, seed):
+        a, b = revenue(rng, (size, n_c)), revenue(rng, (size, n_t))
+        for c, t, lifted in zip(scaled(a, n_c), scaled(b, n_t), scaled(b, n_t, LIFT), strict=True):
+            tally.add(compare_means(c, t), compare_means(c, lifted), REVENUE * (LIFT - 1), LIFT - 1)
+    return tally
+
+
+def proportions(experiments: int, seed: int, n: int = 5000, p: float = 0.08) -> Tally:
+    tally = Tally()
+    for rng, size in chunks(experiments, seed):
+        counts = rng.binomial(n, p, (size, 2)), rng.binomial(n, p * LIFT, size)
+        for (c, t), lifted in zip(counts[0].tolist(), counts[1].tolist(), strict=True):
+            control = Successes(c, n)
+            tally.add(
+                compare_proportions(control, Successes(t, n)),
+                compare_proportions(control, Successes(lifted, n)),
+                p * (LIFT - 1),
+                LIFT - 1,
+            )
+    return tally
+
+
+def _orders(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[Floats, Floats, Floats]:
+    """Revenue and orders of people, and how much they ordered before."""
+    habit = rng.standard_exponential(shape) + rng.standard_exponential(shape)
+    before, orders = (rng.poisson(habit).astype(np.float64) for _ in range(2))
+    price = np.exp(3 + 0.5 * rng.standard_normal(shape) + 0.1 * habit)
+    return orders * price, orders, before
+
+
+def ratios(experiments: int, seed: int, n: int = 1000) -> Tally:
+    tally = Tally()
+    # E[orders price] / E[orders], with habit ~ gamma(2, 1): E[h e^{h/10}] = 2 / 0.9^3.
+    truth = math.exp(3 + 0.125) * 2 / 0.9**3 / 2
+    for rng, size in chunks(experiments, seed):
+        arms = [_orders(rng, (size, n)) for _ in range(2)]
+        pairs = [[_pair(n, x[i], y[i], 1.0) for i in range(size)] for x, y, _ in arms]
+        lifted = [_pair(n, arms[1][0][i], arms[1][1][i], LIFT) for i in range(size)]
+        for c, t, up in zip(*pairs, lifted, strict=True):
+            tally.add(compare_ratios(c, t), compare_ratios(c, up), truth * (LIFT - 1), LIFT - 1)
+    return tally
+
+
+def _pair(n: int, x: Floats, y: Floats, by: float) -> PairMoments:
+    return PairMoments(n, float(x.sum()) * by, float(y.sum()), float(x @ x) * by * by, float(y @ y), float(x @ y) * by)
+
+
+def cuped_means(experiments: int, seed: int, n: int = 1000) -> Tally:
+    tally, shares = Tally(), []
+    rho = 1.5 / math.sqrt(1.5**2 + 2)
+    for rng, size in chunks(experiments, seed):
+        before = [rng.standard_exponential((size, n)) for _ in range(2)]
+        noise = [rng.standard_exponential((size, n)) + rng.standard_exponential((size, n)) for _ in range(2)]
+        after = [1.5 * one + other for one, other in zip(before, noise, strict=True)]
+        for i in range(size):
+            c, t = (_joint(MeanAndCovariate, y[i], x[i]) for y, x in zip(after, before, strict=True))
+            up = _joint(MeanAndCovariate, after[1][i] + 0.35, before[1][i])
+            null = compare_adjusted_means(c, t)
+            tally.add(null, compare_adjusted_means(c, up), 0.35, 0.1)
+            plain = compare_means(*(Moments(n, one.sums[0], one.products[0]) for one in (c, t)))
+            shares.append((null.se / plain.se) ** 2)
+    tally.more = {"variance_left": float(np.mean(shares)), "one_minus_squared_correlation": 1 - rho**2}
+    return tally
+
+
+def cuped_ratios(experiments: int, seed: int, n: int = 1000) -> Tally:
+    tally = Tally()
+    for rng, size in chunks(experiments, seed):
+        (x_c, y_c, b_c), (x_t, y_t, b_t) = (_orders(rng, (size, n)) for _ in range(2))
+        for i in range(size):
+            c, t = (_joint(RatioAndCovariate, *one) for one in ((x_c[i], y_c[i], b_c[i]), (x_t[i], y_t[i], b_t[i])))
+            tally.add(compare_adjusted_ratios(c, t))
+    return tally
+
+
+def _joint(kind: type, *columns: Floats) -> Any:
+    products = [float(a @ b) for i, a in enumerate(columns) for b in columns[i:]]
+    return kind(len(columns[0]), tuple(float(one.sum()) for one in columns), tuple(products))
+
+
+def quantiles(experiments: int, seed: int, n: int = 2000) -> Tally:
+    tally, truth = Tally(), math.exp(3 + 1.2815515655446004)
+    for rng, size in chunks(experiments, seed):
+        a, b = (np.exp(3 + rng.standard_normal((size, n))) for _ in range(2))
+        for i in range(size):
+            c, t = estimate_quantile(a[i], 0.9), estimate_quantile(b[i], 0.9)
+            up = estimate_quantile(b[i] * LIFT, 0.9)
+            tally.add(compare_quantiles(c, t), compare_quantiles(c, up), truth * (LIFT - 1), LIFT - 1)
+    return tally
+
+
+def clustered_quantiles(experiments: int, seed: int, people: int = 500, each: int = 4) -> Tally:
+    tally, who = Tally(), np.repeat(np.arange(people), each)
+    for rng, size in chunks(experiments, seed):
+        arms = [
+            np.exp(rng.standard_normal((size, people, 1)) + 0.5 * rng.standard_normal((size, people, each)))
+            for _ in range(2)
+        ]
+        for i in range(size):
+            c, t = (estimate_quantile(arm[i].ravel(), 0.75, clusters=who) for arm in arms)
+            tally.add(compare_quantiles(c, t))
+    return tally
+
+
+def winsorized(experiments: int, seed: int, n: int = 2000) -> Tally:
+    tally = Tally()
+    for rng, size in chunks(experiments, seed):
+        a, b = (revenue(rng, (size, n)) for _ in range(2))
+        for i in range(size):
+            caps = pooled_caps([a[i], b[i]], upper=0.99)
+            c, t = (scaled(cut(one[i], caps)[None, :], n)[0] for one in (a, b))
+            tally.add(compare_means(c, t))
+    return tally
+
+
+def clusters(experiments: int, seed: int, count: int = 40) -> Tally:
+    tally = Tally()
+    for rng, size in chunks(experiments, seed):
+        sizes = rng.integers(10, 40, (2, size, count))
+        level = rng.normal(0, 0.5, (2, size, count))
+        sums = sizes * (5 + level) + np.sqrt(sizes) * rng.standard_normal((2, size, count))
+        for i in range(size):
+            arms = []
+            for arm in range(2):
+                x, y = sums[arm, i], sizes[arm, i].astype(np.float64)
+                arms.append((ClusteredMean(_pair(count, x, y, 1.0), int(y.sum())), x, y))
+            (c, _, _), (t, x, y) = arms
+            up = ClusteredMean(_pair(count, x + 0.3 * y, y, 1.0), t.n)
+            tally.add(compare_clustered_means(c, t), compare_clustered_means(c, up), 0.3, 0.06)
+    return tally
+
+
+def sample_ratio(experiments: int, seed: int, n: int = 20_000) -> Tally:
+    tally, weights = Tally(), [0.5, 0.3, 0.2]
+    strict = 0
+    for rng, size in chunks(experiments, seed):
+        for counts in rng.multinomial(n, weights, size).tolist():
+            p = sample_ratio_test(counts, weights).p
+            tally.experiments += 1
+            tally.rejected += p < 0.05
+            strict += p < 0.001
+    tally.more = {"rejected_at_0.001": strict / tally.experiments}
+    return tally
+
+
+def interleaving(experiments: int, seed: int, n: int = 1000) -> Tally:
+    tally = Tally()
+    for rng, size in chunks(experiments, seed):
+        for wins in rng.binomial(n, 0.5, size).tolist():
+            tally.experiments += 1
+            tally.rejected += sign_test(wins, n - wins) < 0.05
+    return tally
+
+
+def family(method: str) -> Callable[[int, int], Tally]:
+    """Any rejection among twenty metrics, half of them correlated, none with an effect."""
+
+    def run(experiments: int, seed: int) -> Tally:
+        tally = Tally()
+        for rng, size in chunks(experiments, seed):
+            z = rng.standard_normal((size, 20))
+            z[:, 10:] = 0.7 * z[:, :1] + math.sqrt(1 - 0.49) * z[:, 10:]
+            for p in np.vectorize(math.erfc)(np.abs(z) / math.sqrt(2)):
+                tally.experiments += 1
+                tally.rejected += min(adjust_p(p.tolist(), method=method)) < 0.05  # type: ignore[arg-type]
+        return tally
+
+    return run
+
+
+def daily_z(rng: np.random.Generator, size: int, per_day: int) -> tuple[Floats, Floats]:
+    """Welch's statistic at the end of each day, and the estimate's truth error, of arms that grow every day."""
+    moments = []
+    for _ in range(2):
+        x = revenue(rng, (size, DAYS, per_day))
+        moments.append((np.cumsum(x.sum(axis=2), axis=1), np.cumsum((x * x).sum(axis=2), axis=1)))
+    n = per_day * np.arange(1, DAYS + 1)
+    means = [total / n for total, _ in moments]
+    variances = [(squares - n * mean**2) / (n - 1) / n for (_, squares), mean in zip(moments, means, strict=True)]
+    z = (means[1] - means[0]) / np.sqrt(variances[0] + variances[1])
+    place = int(rng.integers(size)), int(rng.integers(DAYS))
+    one = compare_means(
+        *(Moments(int(n[place[1]]), float(total[place]), float(squares[place])) for total, squares in moments)
+    )
+    if not math.isclose(one.statistic, z[place], rel_tol=1e-6, abs_tol=1e-9):
+        raise AssertionError(f"the vectorised statistic {z[place]} is not the library's, {one.statistic}")
+    return z, n
+
+
+def daily_looks(experiments: int, seed: int, per_day: int = 100) -> dict[str, Tally]:
+    """Thirty daily looks at growing arms: each sequential method, and the fixed test looked at every day."""
+    information = [day / DAYS for day in range(1, DAYS + 1)]
+    bounds: dict[str, Floats] = {
+        f"group_sequential_{shape}_30_looks": np.array(spending_boundaries(information, shape=shape).critical)
+        for shape in ("obrien_fleming", "pocock")
+    }
+    units = 2 * per_day * np.arange(1, DAYS + 1)
+    for planned in (2 * per_day * DAYS, 10_000):
+        mixing = mixing_variance(planned)
+        bounds[f"always_valid_30_looks_planned_{planned}"] = np.array(
+            [always_valid(0.0, 1.0, float(n), mixing=mixing).high for n in units]
+        )
+    bounds["fixed_test_looked_at_for_30_days"] = np.full(DAYS, 1.959963984540054)
+    tallies = {name: Tally() for name in bounds}
+    for rng, size in chunks(experiments, seed):
+        z, _ = daily_z(rng, size, per_day)
+        for name, bound in bounds.items():
+            tallies[name].experiments += size
+            tallies[name].rejected += int((np.abs(z) > bound).any(axis=1).sum())
+    return tallies
+
+
+def person_days(experiments: int, seed: int, people: int = 100) -> dict[str, Tally]:
+    """People who come back for thirty days: moments moved by each day's difference, against days added up."""
+    names = ("moments_by_difference", "moments_of_days_added_up", "moments_by_difference_always_valid_30_looks")
+    tallies = {name: Tally() for name in names}
+    mixing = mixing_variance(2 * people)
+    bound = always_valid(0.0, 1.0, 2.0 * people, mixing=mixing).high
+    for rng, size in chunks(experiments, seed):
+        moved, added, crossed = [], [], []
+        for _ in range(2):
+            level = rng.standard_exponential((size, people, 1), dtype=np.float32)
+            days = (level * rng.standard_exponential((size, people, DAYS), dtype=np.float32)).astype(np.float64)
+            totals = np.cumsum(days, axis=2)
+            # Each day the squares of the totals before are taken off and those of the totals now are added.
+            change = np.diff(totals**2, axis=2, prepend=0.0).sum(axis=1)
+            moved.append((days.sum(axis=1).cumsum(axis=1), change.cumsum(axis=1)))
+            added.append((days.sum(axis=(1, 2)), (days**2).sum(axis=(1, 2))))
+        variances = [(s - t**2 / people) / (people - 1) / people for t, s in moved]
+        z = (moved[1][0] - moved[0][0]) / people / np.sqrt(variances[0] + variances[1])
+        crossed = (np.abs(z) > bound).any(axis=1)
+        for i in range(size):
+            last = [Moments(people, float(t[i, -1]), float(s[i, -1])) for t, s in moved]
+            tallies[names[0]].add(compare_means(*last))
+            n = people * DAYS
+            tallies[names[1]].add(compare_means(*(Moments(n, float(t[i]), float(s[i])) for t, s in added)))
+        tallies[names[2]].experiments += size
+        tallies[names[2]].rejected += int(crossed.sum())
+    return tallies
+
+
+def power_proportion(experiments: int, seed: int) -> Tally:
+    """Found by the plan's units: 80 % wanted."""
+    tally, p, effect = Tally(more={"planned": 0.8}), 0.1, 0.02
+    n = math.ceil(units_for_proportions(p, effect))
+    for rng, size in chunks(experiments, seed):
+        for c, t in zip(rng.binomial(n, p, size).tolist(), rng.binomial(n, p + effect, size).tolist(), strict=True):
+            tally.add(compare_proportions(Successes(c, n), Successes(t, n)))
+    tally.more["units_per_arm"] = n
+    return tally
+
+
+def power_revenue(experiments: int, seed: int) -> Tally:
+    lift = 1.25
+    n = math.ceil(
+        units_for_means(
+            REVENUE_DEVIATION, REVENUE * (lift - 1), power=0.9, deviation_treatment=lift * REVENUE_DEVIATION
+        )
+    )
+    tally = Tally(more={"planned": 0.9, "units_per_arm": n})
+    for rng, size in chunks(experiments, seed):
+        a, b = (revenue(rng, (size, n)) for _ in range(2))
+        for c, t in zip(scaled(a, n), scaled(b, n, lift), strict=True):
+            tally.add(compare_means(c, t))
+    return tally
+
+
+def power_cuped(experiments: int, seed: int) -> Tally:
+    variance, rho = 1.5**2 + 2, 1.5 / math.sqrt(1.5**2 + 2)
+    n = math.ceil(units_for_means(math.sqrt(variance), 0.3) * (1 - rho**2))
+    tally = Tally(more={"planned": 0.8, "units_per_arm": n})
+    for rng, size in chunks(experiments, seed):
+        before = [rng.standard_exponential((size, n)) for _ in range(2)]
+        noise = [rng.standard_exponential((size, n)) + rng.standard_exponential((size, n)) for _ in range(2)]
+        after = [1.5 * one + other for one, other in zip(before, noise, strict=True)]
+        for i in range(size):
+            c, t = (
+                _joint(MeanAndCovariate, y[i] + shift, x[i])
+                for y, x, shift in zip(after, before, (0.0, 0.3), strict=True)
+            )
+            tally.add(compare_adjusted_means(c, t))
+    return tally
+
+
+def power_sequential(experiments: int, seed: int) -> dict[str, Tally]:
+    """Five looks, the largest sample grown as the boundaries ask."""
+    looks, tallies = (0.2, 0.4, 0.6, 0.8, 1.0), {}
+    effect = 0.1
+    for place, shape in enumerate(("obrien_fleming", "pocock")):
+        bounds = spending_boundaries(looks, shape=shape)
+        fixed = 1.959963984540054 + 0.8416212335729143
+        n = math.ceil(units_for_means(1.0, effect) * (drift_for(0.8, bounds) / fixed) ** 2 / 5) * 5
+        tally = Tally(more={"planned": 0.8, "units_per_arm": n})
+        used = 0.0
+        for rng, size in chunks(experiments, seed + place):
+            per_look = n // 5
+            sums = [np.cumsum(rng.normal(0, math.sqrt(per_look), (size, 5)), axis=1) for _ in range(2)]
+            units = per_look * np.arange(1, 6)
+            z = ((sums[1] - sums[0]) / units + effect) / np.sqrt(2 / units)
+            crossed = np.abs(z) > np.array(bounds.critical)
+            tally.experiments += size
+            tally.rejected += int(crossed.any(axis=1).sum())
+            used += float(units[np.where(crossed.any(axis=1), crossed.argmax(axis=1), 4)].sum())
+        tally.more["mean_units_per_arm"] = round(used / tally.experiments)
+        tallies[f"power_group_sequential_{shape}"] = tally
+    return tallies
+
+
+SCENARIOS: dict[str, tuple[int, Callable[[int, int], Tally | dict[str, Tally]]]] = {
+    "welch_skewed_revenue": (1, welch_revenue),
+    "welch_arms_of_4000_and_1000": (2, unequal_arms),
+    "proportions": (3, proportions),
+    "ratios_delta": (4, ratios),
+    "cuped_means": (5, cuped_means),
+    "cuped_ratios": (6, cuped_ratios),
+    "quantile_p90": (7, quantiles),
+    "quantile_p75_clustered": (8, clustered_quantiles),
+    "winsorized_pooled_p99": (9, winsorized),
+    "clustered_randomisation": (10, clusters),
+    "sample_ratio_three_arms": (11, sample_ratio),
+    "interleaving_sign_test": (12, interleaving),
+    "holm_20_metrics": (13, family("holm")),
+    "benjamini_hochberg_20_metrics": (14, family("benjamini_hochberg")),
+    "daily_looks": (15, daily_looks),
+    "person_days": (16, person_days),
+    "power_proportion": (17, power_proportion),
+    "power_skewed_revenue": (18, power_revenue),
+    "power_cuped": (19, power_cuped),
+    "power_group_sequential": (20, power_sequential),
+}
+
+
+def main() -> None:
+    """Runs the simulations and writes one result file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--experiments", type=int, default=100_000)
+    parser.add_argument("--only", nargs="+", choices=sorted(SCENARIOS), default=list(SCENARIOS))
+    parser.add_argument("--fast", action="store_true")
+    parser.add_argument("--into", type=Path, help="result file to add the rows to, so that a run can be cut in parts")
+    options = parser.parse_args()
+    experiments = options.experiments // 100 if options.fast else options.experiments
+    report: dict[str, Any] = {"machine": machine(), "commit": commit(), "synthetic": True, "seed": SEED, "rows": {}}
+    for name in options.only:
+        seed, run = SCENARIOS[name]
+        start = time.perf_counter()
+        found = run(experiments, seed)
+        tallies = found if isinstance(found, dict) else {name: found}
+        for one, tally in tallies.items():
+            report["rows"][one] = tally.row()
+            print(f"{one:55} {json.dumps(report['rows'][one])}", flush=True)
+        print(f"{name}: {time.perf_counter() - start:.1f} s", flush=True)
+    if not options.fast:
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        path = options.into or RESULTS / f"experiments-{stamp}.json"
+        if path.exists():
+            report["rows"] = json.loads(path.read_text(encoding="utf-8"))["rows"] | report["rows"]
+        path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Drawing: shapes as SVG, for the pages of every domain."""
