@@ -2,61 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
 
 from crossdomain.experiments.deciding import summarize_decisions
 from crossdomain.experiments.design import Design
 from crossdomain.experiments.results import CheckResult, Decision, MetricResult, Part
-
-Language = Literal["zh", "en"]
-
-_WORDS: dict[Language, dict[str, str]] = {
-    "en": {
-        "units": "units", "passed": "all checks passed", "failed": "CHECKS FAILED, do not decide on these numbers",
-        "measured": "measured", "too_few_units": "too few units to test", "primary": "primary",
-        "zero_variance": "no variation to test", "zero_denominator": "the denominator is zero",
-        "interval": "interval", "relative": "relative", "to": "to",
-        "not_finite": "NaN or infinite values, not measured", "missing_values": "missing values, not measured",
-        "decision": "decision", "none": "none (no automatic decision)",
-        "ship": "ship", "stop": "stop", "continue": "continue", "harm": "harm: take it back", "adjusted": "adjusted",
-    },
-    "zh": {
-        "units": "样本", "passed": "检查全部通过", "failed": "检查未通过，请勿据此决策",
-        "measured": "已测量", "too_few_units": "样本太少，无法检验", "primary": "主要指标",
-        "zero_variance": "没有差异，无法检验", "zero_denominator": "分母为零",
-        "interval": "区间", "relative": "相对", "to": "至", "not_finite": "含 NaN 或无穷值，未测量",
-        "missing_values": "含缺失值，未测量", "decision": "结论", "none": "无（不自动决策）",
-        "ship": "上线", "stop": "停止", "continue": "继续", "harm": "有害，撤回", "adjusted": "校正后",
-    },
-}  # fmt: skip
-
-
-def results_from_rows(
-    metric_rows: Iterable[Mapping[str, Any]], check_rows: Iterable[Mapping[str, Any]], experiment_id: str
-) -> tuple[tuple[MetricResult, ...], tuple[CheckResult, ...]]:
-    """One experiment's results from rows of the serving tables (other columns, such as ds, are ignored).
-
-    Args:
-        metric_rows: Rows of ``serving.experiment_metrics`` of one day.
-        check_rows: Rows of ``serving.experiment_checks`` of that day.
-        experiment_id: The experiment.
-    """
-    metric_names = [field.name for field in fields(MetricResult)]
-    check_names = [field.name for field in fields(CheckResult)]
-    return (
-        tuple(
-            MetricResult(**{name: row[name] for name in metric_names if name in row})
-            for row in metric_rows
-            if row["experiment_id"] == experiment_id
-        ),
-        tuple(
-            CheckResult(**{name: row[name] for name in check_names})
-            for row in check_rows
-            if row["experiment_id"] == experiment_id
-        ),
-    )
+from crossdomain.experiments.words import Language, words
 
 
 def summarize(
@@ -129,33 +82,33 @@ def describe(summary: Mapping[str, Any], *, language: Language = "en") -> str:
         summary: What ``summarize`` gives.
         language: ``en`` or ``zh``.
     """
-    words = _WORDS[language]
+    said = words(language)
     span = f", {summary['first_ds']} – {summary['last_ds']}" if summary["first_ds"] else ""
     lines = [f"{summary['name'][language]} ({summary['experiment_id']}){span}"]
-    lines.append(f"  {words['passed'] if summary['trusted'] else words['failed']}")
+    lines.append(f"  {said['passed'] if summary['trusted'] else said['failed']}")
     lines += [f"  ✗ {check['check_name']}: {check['detail']}" for check in summary["checks"] if not check["ok"]]
     rows = [(name, variant, row) for name, arms in summary["metrics"].items() for variant, row in arms.items()]
     rows.sort(key=lambda row: not row[2]["is_primary"])  # stable: the design's order stays
-    lines += [_line(*row, words) for row in rows]
+    lines += [_line(*row, said) for row in rows]
     for variant, one in summary["decisions"].items():
         lines.append(
-            f"  {words['decision']}, {variant}: {words[one['decision'] or 'none']} [{one['rule']}] {one['detail']}"
+            f"  {said['decision']}, {variant}: {said[one['decision'] or 'none']} [{one['rule']}] {one['detail']}"
         )
     return "\n".join(lines)
 
 
-def _line(metric: str, variant: str, row: Mapping[str, Any], words: Mapping[str, str]) -> str:
-    name = f"  {metric}" + (f" ({words['primary']})" if row["is_primary"] else "") + f", {variant}: "
-    units = f"{words['units']} {row['n']:,} / {row['n_control']:,}"
+def _line(metric: str, variant: str, row: Mapping[str, Any], said: Mapping[str, str]) -> str:
+    name = f"  {metric}" + (f" ({said['primary']})" if row["is_primary"] else "") + f", {variant}: "
+    units = f"{said['units']} {row['n']:,} / {row['n_control']:,}"
     if row["verdict"] != "measured":
-        return f"{name}{words[row['verdict']]}; {units}"
+        return f"{name}{said[row['verdict']]}; {units}"
     text = (
         f"{row['mean']:.4f} − {row['mean_control']:.4f} = {row['estimate']:+.4f}, "
-        f"{1 - row['alpha']:.0%} {words['interval']} {row['low']:+.4f} {words['to']} {row['high']:+.4f}, "
+        f"{1 - row['alpha']:.0%} {said['interval']} {row['low']:+.4f} {said['to']} {row['high']:+.4f}, "
         f"p {row['p']:.3g}"
     )
     if row.get("p_adjusted") is not None and row["p_adjusted"] != row["p"]:
-        text += f" ({words['adjusted']} {row['p_adjusted']:.3g})"
+        text += f" ({said['adjusted']} {row['p_adjusted']:.3g})"
     if row["relative"] is not None:
-        text += f", {words['relative']} {row['relative']:+.1%}"
+        text += f", {said['relative']} {row['relative']:+.1%}"
     return f"{name}{text}; {units}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -65,6 +66,19 @@ def read_by_variant(settings: Settings, files: Mapping[str, Path], columns: Sequ
         table = read_columns(settings, path, wanted)
         tables.append(table.append_column(variant, pa.array([name] * len(table), pa.string())))
     return pa.concat_tables(tables, promote_options="permissive")
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Writes a file for an analyst, whole or not at all; a file of that name is replaced.
+
+    Raises:
+        MissingInput: Its folder does not exist.
+    """
+    if not path.parent.is_dir():
+        raise MissingInput(f"{path}: there is no folder {path.parent}")
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    aside.write_bytes(content)
+    aside.replace(path)
 
 
 def _source(path: Path) -> str:

@@ -15,8 +15,8 @@ import yaml
 from crossdomain.errors import InputError
 from crossdomain.experiments.assignment import assign, plan_of
 from crossdomain.experiments.design import load_designs
+from crossdomain.experiments.history import results_from_rows
 from crossdomain.experiments.promoting import Candidate, candidates, promote
-from crossdomain.experiments.report import results_from_rows
 from crossdomain.jobs.experiment_state import JOB as STATE_JOB
 from crossdomain.jobs.experiments import JOB
 from crossdomain.jobs.model import Job, JobContext, JobResult

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from datetime import timedelta
 
 from crossdomain.experiments.analysis import analyze
-from crossdomain.experiments.report import describe, results_from_rows, summarize
+from crossdomain.experiments.history import results_from_rows
+from crossdomain.experiments.report import describe, summarize
 from tests.unit.experiments.conftest import FIRST, expose, fill, world
 
 
