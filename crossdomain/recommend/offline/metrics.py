@@ -121,8 +121,8 @@ class Means:
     def intervals(self) -> dict[str, Interval]:
         """Means with 95 % intervals, rounded to ``DIGITS``."""
         low, high = np.quantile(self.draws, [0.025, 0.975], axis=0)
-        rows = np.stack([self.value, low, high], axis=1).round(DIGITS) + 0.0
-        return {name: Interval(*(float(x) for x in row), self.n) for name, row in zip(self.names, rows, strict=True)}
+        rows = (np.stack([self.value, low, high], axis=1).round(DIGITS) + 0.0).tolist()
+        return {name: Interval(*row, n=self.n) for name, row in zip(self.names, rows, strict=True)}
 
 
 class Bootstrap:
