@@ -122,7 +122,10 @@ class Means:
         """Means with 95 % intervals, rounded to ``DIGITS``."""
         low, high = np.quantile(self.draws, [0.025, 0.975], axis=0)
         rows = (np.stack([self.value, low, high], axis=1).round(DIGITS) + 0.0).tolist()
-        return {name: Interval(*row, n=self.n) for name, row in zip(self.names, rows, strict=True)}
+        return {
+            name: Interval(value=row[0], low=row[1], high=row[2], n=self.n)
+            for name, row in zip(self.names, rows, strict=True)
+        }
 
 
 class Bootstrap:
