@@ -31,10 +31,10 @@ from crossdomain.recommend.offline.training import Recipe, search
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
-SAMPLED = Choices(negatives=999, label_stages=4)
+SAMPLED = Choices(negatives=999, label_stages=2)
 COLD = Choices(label_stages=2)
 CASES: dict[str, tuple[str, Request]] = {
-    "beauty-electronics-temporal": ("beauty_electronics", Request("temporal", Choices(label_stages=4))),
+    "beauty-electronics-temporal": ("beauty_electronics", Request("temporal", Choices(label_stages=2))),
     "beauty-electronics-leave-one-out": ("beauty_electronics", Request("leave-one-out", SAMPLED)),
     "beauty-electronics-last-moment": ("beauty_electronics", Request("leave-one-out", replace(SAMPLED, moment="last"))),
     "beauty-electronics-without-age": ("beauty_electronics", Request("leave-one-out", SAMPLED, without=AGE)),
@@ -55,6 +55,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT / "../shared/data")
     parser.add_argument("--work", type=Path, default=Path("/tmp/crossdomain-recommender"))  # noqa: S108 - the user's choice
     parser.add_argument("--trials", type=int, default=24)
+    parser.add_argument("--people", type=int, default=2000, help="of a domain, that a trial is judged by")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
@@ -70,7 +71,9 @@ def run(case: str, options: argparse.Namespace) -> None:
     events = read_events(files["events"])
     items = read_items(files["items"]) if "items" in files else None
     test = read_events(files["test"]) if "test" in files and request.protocol == "given" else None
-    request = replace(request, search=SearchSettings(trials=options.trials, threads=options.threads))
+    request = replace(
+        request, search=SearchSettings(trials=options.trials, people=options.people, threads=options.threads)
+    )
     began = time.monotonic()
     document = evaluate(
         events, items, test, replace(request, recipe=tuned(events, items, test, name, request, options))

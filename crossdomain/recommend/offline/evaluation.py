@@ -12,11 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from crossdomain.errors import InputError
-from crossdomain.recommend.interactions import Bools, Floats
 from crossdomain.recommend.offline.features import fit_sources
 from crossdomain.recommend.offline.leaks import find_leaks
 from crossdomain.recommend.offline.log import Log, make_logs
-from crossdomain.recommend.offline.metrics import Bootstrap, Interval, of_lists, per_person
+from crossdomain.recommend.offline.metrics import Bootstrap, Means, of_lists, per_person
 from crossdomain.recommend.offline.protocols import Choices, Plan, Stage, make_plan
 from crossdomain.recommend.offline.ranking import Ranking, rank_source
 from crossdomain.recommend.offline.search import SearchSettings
@@ -118,35 +117,22 @@ def _report(plan: Plan, answered: list[tuple[Stage, dict[str, list[Ranking]]]], 
             domain = names.domains[queries.domain]
             values = {model: per_person(rankings[at]) for model, rankings in answers.items()}
             draws = Bootstrap(len(queries), samples=request.samples, seed=request.choices.seed)
-            _fill(models, values, domain, draws)
-            for baseline in values:
-                if baseline != PRODUCT:
-                    ours = {metric: each - values[baseline][metric] for metric, each in values[PRODUCT].items()}
-                    differences.setdefault(baseline, {})[domain] = _rows(draws.intervals(ours))
+            means = draws.means(values)
+            _fill(models, means, domain)
+            for baseline in sorted(means.keys() - {PRODUCT}):
+                _fill(differences, {baseline: means[PRODUCT].minus(means[baseline])}, domain)
             warm = np.diff(stage.history.matrix[queries.user][:, names.span(queries.domain)].indptr) > 0
             for segment, chosen in zip(SEGMENTS, (warm, ~warm), strict=True):
-                _segment(segments[segment], values, domain, chosen, request)
+                if chosen.any():
+                    _fill(segments[segment], draws.means(values, chosen), domain)
             for model, rankings in answers.items():
                 lists.setdefault(model, {})[domain] = of_lists(rankings[at], stage.train)
     return {"models": models, "segments": segments, "differences": differences, "lists": lists}
 
 
-def _segment(
-    into: dict[str, Any], values: Mapping[str, Mapping[str, Floats]], domain: str, chosen: Bools, request: Request
-) -> None:
-    if chosen.any():
-        draws = Bootstrap(int(chosen.sum()), samples=request.samples, seed=request.choices.seed)
-        part = {model: {name: each[chosen] for name, each in metrics.items()} for model, metrics in values.items()}
-        _fill(into, part, domain, draws)
-
-
-def _fill(into: dict[str, Any], values: Mapping[str, Mapping[str, Floats]], domain: str, draws: Bootstrap) -> None:
-    for model, metrics in values.items():
-        into.setdefault(model, {})[domain] = _rows(draws.intervals(metrics))
-
-
-def _rows(intervals: Mapping[str, Interval]) -> dict[str, dict[str, float]]:
-    return {name: asdict(one) for name, one in intervals.items()}
+def _fill(into: dict[str, Any], means: Mapping[str, Means], domain: str) -> None:
+    for model, one in sorted(means.items()):
+        into.setdefault(model, {})[domain] = {name: asdict(each) for name, each in one.intervals().items()}
 
 
 def _people(stages: Sequence[Stage], domain: int) -> int:

@@ -9,8 +9,8 @@ import numpy as np
 
 
 def compiled(function: Any) -> Any:
-    """Compiled on first use, without the interpreter's lock."""
-    return numba.njit(nogil=True, error_model="numpy")(function)
+    """Compiled on first use, without the interpreter's lock, and kept for later processes."""
+    return numba.njit(nogil=True, error_model="numpy", cache=True)(function)
 
 
 @compiled

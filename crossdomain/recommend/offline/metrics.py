@@ -8,14 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from crossdomain.recommend.interactions import Floats, Ints
+from crossdomain.recommend.interactions import Bools, Floats, Ints
 from crossdomain.recommend.offline.log import Codes, Log
 from crossdomain.recommend.offline.ranking import Ranking
 
 CUTOFFS = (5, 10, 20, 50)
 ACCURACY = ("hr", "recall", "precision", "ndcg", "mrr")
 DIGITS = 6
-_DIVERSE_LISTS = 2000
+_DIVERSE_LISTS = 500
+_DRAWS = 50
 
 
 @dataclass(frozen=True)
@@ -97,33 +98,56 @@ def gini(exposure: Ints) -> float:
     return float((2 * places - len(ordered) - 1) @ ordered / (len(ordered) * total))
 
 
+@dataclass(frozen=True)
+class Means:
+    """Means of some people's metrics, and those of every resample.
+
+    Attributes:
+        names: Metrics.
+        value: Means.
+        draws: Resamples × metrics.
+        n: People.
+    """
+
+    names: tuple[str, ...]
+    value: Floats
+    draws: Floats
+    n: int
+
+    def minus(self, other: Means) -> Means:
+        """The paired difference: both were resampled alike."""
+        return Means(self.names, self.value - other.value, self.draws - other.draws, self.n)
+
+    def intervals(self) -> dict[str, Interval]:
+        """Means with 95 % intervals, rounded to ``DIGITS``."""
+        low, high = np.quantile(self.draws, [0.025, 0.975], axis=0)
+        rows = (np.stack([self.value, low, high], axis=1).round(DIGITS) + 0.0).tolist()
+        return {
+            name: Interval(value=row[0], low=row[1], high=row[2], n=self.n)
+            for name, row in zip(self.names, rows, strict=True)
+        }
+
+
 class Bootstrap:
     """Resampled people, the same for every model, so that differences are paired."""
 
     def __init__(self, people: int, *, samples: int = 1000, seed: int = 7) -> None:
         rng = np.random.default_rng([seed, people])
         draws = (rng.integers(0, people, people, dtype=np.int32) for _ in range(samples))
-        self._counts = [np.bincount(draw, minlength=people).astype(np.uint8) for draw in draws] if people else []
-        self._people = people
+        self._counts = np.stack([np.bincount(draw, minlength=people).astype(np.uint16) for draw in draws])
 
-    def intervals(self, values: Mapping[str, Floats]) -> dict[str, Interval]:
-        """Means with 95 % intervals, rounded to ``DIGITS``."""
-        if not self._people:
-            return {}
-        names = list(values)
-        table = np.stack([values[name] for name in names], axis=1)
-        means = np.stack([count.astype(np.float64) @ table for count in self._counts]) / self._people
-        low, high = np.quantile(means, [0.025, 0.975], axis=0)
-        value = table.mean(axis=0)
-        return {
-            name: Interval(
-                round(float(value[at]), DIGITS),
-                round(float(low[at]), DIGITS),
-                round(float(high[at]), DIGITS),
-                self._people,
-            )
-            for at, name in enumerate(names)
-        }
+    def means(self, models: Mapping[str, Mapping[str, Floats]], chosen: Bools | None = None) -> dict[str, Means]:
+        """Means of each model over the people, or over the chosen ones among those that a resample holds."""
+        pick = slice(None) if chosen is None else np.flatnonzero(chosen)
+        metrics = tuple(next(iter(models.values())))
+        table = np.stack([values[name][pick] for values in models.values() for name in metrics], axis=1)
+        parts = []
+        for start in range(0, len(self._counts), _DRAWS):
+            counts = self._counts[start : start + _DRAWS, pick].astype(np.float64)
+            parts.append(counts @ table / np.maximum(counts.sum(axis=1, keepdims=True), 1))
+        value, draws = table.mean(axis=0), np.concatenate(parts)
+        spans = {model: slice(at * len(metrics), (at + 1) * len(metrics)) for at, model in enumerate(models)}
+        return {model: Means(metrics, value[span], draws[:, span], len(table)) for model, span in spans.items()}
 
 
 def _sums(values: Floats, indptr: Ints) -> Floats:
@@ -165,7 +189,7 @@ def _divergence(history: Floats, shown: Floats) -> float:
 
 
 def _diversity(lists: Codes, train: Log) -> float:
-    """Over the first lists of at least two items."""
+    """Over the first ``_DIVERSE_LISTS`` lists, those of at least two items."""
     matrix = train.matrix.tocsc()
     norm = np.sqrt(np.maximum(np.diff(matrix.indptr), 1))
     found = []

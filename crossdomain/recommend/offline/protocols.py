@@ -201,7 +201,7 @@ def _leave_one_out(log: Log, choices: Choices) -> Plan:
     for back in range(2 + choices.label_stages):
         catalogue = np.ones(len(log.names.item_ids), dtype=bool) if back == 0 else rest.counts > 0
         last = (rest.from_end == 0) & (np.diff(rest.indptr)[rest.user] > 1)
-        train = rest.where(rest.from_end > 0)
+        train = rest.where(~last)
         stage = _held_out(rest, last, train, catalogue, choices, whole=back == 0, part=back)
         if not stage.queries:
             break

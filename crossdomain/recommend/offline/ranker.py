@@ -118,11 +118,19 @@ def ranked(indptr: Any, item: Any, score: Any, truth_ptr: Any, truth: Any, lengt
     """Expected ranks of the true items (inf if no candidate), and the first items, ties to the smaller item."""
     ranks = np.full(len(truth), np.inf)
     lists = np.full((len(indptr) - 1, length), -1, dtype=np.int32)
+    value = np.empty(length, dtype=score.dtype)
     for row in range(len(indptr) - 1):
         begin, end = indptr[row], indptr[row + 1]
-        order = np.argsort(-score[begin:end], kind="mergesort")
-        for place in range(min(length, end - begin)):
-            lists[row, place] = item[begin + order[place]]
+        filled = 0
+        for at in range(begin, end):
+            if filled == length and score[at] <= value[length - 1]:
+                continue
+            place = filled if filled < length else length - 1
+            while place > 0 and value[place - 1] < score[at]:
+                value[place], lists[row, place] = value[place - 1], lists[row, place - 1]
+                place -= 1
+            value[place], lists[row, place] = score[at], item[at]
+            filled = min(filled + 1, length)
         for wanted in range(truth_ptr[row], truth_ptr[row + 1]):
             at = begin + np.searchsorted(item[begin:end], truth[wanted])
             if at < end and item[at] == truth[wanted]:

@@ -162,9 +162,13 @@ def _drop_smaller(indptr: Any, data: Any, count: int) -> None:
         if end - begin <= count:
             continue
         part = data[begin:end]
-        order = np.argsort(-part, kind="mergesort")
-        for at in order[count:]:
-            part[at] = 0
+        least = np.sort(part)[len(part) - count]
+        ties = count - np.sum(part > least)
+        for at in range(len(part)):
+            if part[at] == least and ties > 0:
+                ties -= 1
+            elif part[at] <= least:
+                part[at] = 0
 
 
 @compiled

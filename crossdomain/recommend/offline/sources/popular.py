@@ -111,17 +111,15 @@ class SegmentPopularity(Source):
     prior: float = 50.0
 
     name: ClassVar[str] = "segment_popularity"
-    learned_by: ClassVar[tuple[str, ...]] = ("segments", "directions", "half_life_days", "prior")
-    space: ClassVar[Mapping[str, tuple[float, ...]]] = {
-        "segments": (10, 20, 50), "half_life_days": (0, 7, 30, 120), "prior": (20, 100)
-    }  # fmt: skip
+    learned_by: ClassVar[tuple[str, ...]] = ("segments", "directions")
+    space: ClassVar[Mapping[str, tuple[float, ...]]] = {"half_life_days": (0, 7, 30, 120), "prior": (20, 100, 500)}
 
     def applies(self, train: Log) -> bool:
         """Needs more people and items than directions and groups."""
         return min(len(np.unique(train.user)), len(np.unique(train.item))) > max(self.directions, self.segments)
 
     def learn(self, train: Log, *, seed: int, threads: int) -> Any:
-        """Item directions, centres of the groups, and what each group met."""
+        """Item directions, centres of the groups, the group of each person, and the log."""
         from scipy.sparse.linalg import svds
         from sklearn.cluster import MiniBatchKMeans
 
@@ -131,27 +129,30 @@ class SegmentPopularity(Source):
         people = np.flatnonzero(np.diff(train.indptr))
         vectors = _unit(scaled[people] @ directions)
         means = MiniBatchKMeans(self.segments, random_state=seed, n_init=3, batch_size=4096).fit(vectors)
-        weight = train.weight.astype(np.float64)
-        if self.half_life_days and train.timed:
-            weight = weight * np.power(0.5, (train.ts.max() - train.ts) / (DAY * self.half_life_days))
         label = np.zeros(len(train.names.users), dtype=np.int64)
         label[people] = means.labels_
-        shape = (self.segments, len(train.names.item_ids))
-        met = sp.csr_matrix((weight, (label[train.user], train.item)), shape=shape).toarray()
-        for domain in range(len(train.names.domains)):
-            part = met[:, train.names.span(domain)]
-            everybody = part.sum(axis=0) / max(part.sum(), 1e-12)
-            part += self.prior * everybody
-            part /= np.maximum(part.sum(axis=1, keepdims=True), 1e-12)
-        return directions, means.cluster_centers_.astype(np.float32), met.astype(np.float32)
+        return directions, means.cluster_centers_.astype(np.float32), label, train
 
     def score(self, state: Any, asked: Asked, view: str = "all") -> Block:
         """The popularity in the group whose centre is nearest."""
-        directions, centres, met = state
+        directions, centres, label, train = state
         vectors = _unit(_scaled(asked.weighed()) @ directions)
         nearest = np.argmin((centres**2).sum(axis=1) - 2 * vectors @ centres.T, axis=1)
-        block: Block = met[nearest][:, asked.span]
+        block: Block = self._shares(label, train, asked.span)[nearest]
         return block
+
+    def _shares(self, label: Ints, train: Log, span: slice) -> Block:
+        """Segments × items of the span: each segment's shares, drawn towards everybody's by ``prior``."""
+        here = (train.item >= span.start) & (train.item < span.stop)
+        weight = train.weight[here].astype(np.float64)
+        if self.half_life_days and train.timed:
+            weight *= np.power(0.5, (train.ts.max() - train.ts[here]) / (DAY * self.half_life_days))
+        shape = (self.segments, span.stop - span.start)
+        cells = (label[train.user[here]], train.item[here] - span.start)
+        met = sp.csr_matrix((weight, cells), shape=shape).toarray()
+        met += self.prior * met.sum(axis=0) / max(met.sum(), 1e-12)
+        shares: Block = (met / np.maximum(met.sum(axis=1, keepdims=True), 1e-12)).astype(np.float32)
+        return shares
 
 
 def _scaled(matrix: sp.csr_matrix) -> sp.csr_matrix:

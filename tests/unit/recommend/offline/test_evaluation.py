@@ -85,20 +85,20 @@ def test_features_do_not_depend_on_the_true_item() -> None:
 
 def test_item_times_count_only_what_was_before() -> None:
     day = 86_400
-    rows = [("a", "x", "1"), ("b", "x", "1"), ("c", "x", "1"), ("a", "x", "2"), ("b", "x", "3"), ("a", "x", "4")]
-    stage = make_plan(
-        "leave-one-out", log(rows, [0, 5 * day, 400 * day, 6 * day, 7 * day, 8 * day]), Choices(label_stages=0)
-    )
-    features = Features(
-        stage.test[0], fit_sources(stage.test[0], {"popularity": SOURCES["popularity"]()}, seed=7, threads=1)
-    )
-    (queries,) = stage.test[0].queries
-    found = features.block(queries, slice(0, len(queries)))
-    values = dict(zip(features.names, found.values[found.item == 0].T, strict=True))
-    # only b is asked about item 1? b met it; a is asked at day 8, c met one item only
-    assert "item_age" in values
-    asked = features.block(queries, slice(0, len(queries)))
-    assert np.isfinite(asked.values[:, features.names.index("item_total")]).all()
+    rows = [("a", "x", "1"), ("b", "x", "1"), ("c", "x", "1"), ("d", "x", "2"), ("d", "x", "3")]
+    times = [0, 5 * day, 400 * day, 6 * day, 8 * day]
+    stages = make_plan("leave-one-out", log([*rows, ("d", "x", "9")], [*times, 9 * day]), Choices(label_stages=0))
+    (stage,) = stages.test
+    features = Features(stage, fit_sources(stage, {"popularity": SOURCES["popularity"]()}, seed=7, threads=1))
+    (queries,) = stage.queries
+    found = features.block(queries, slice(0, 1))
+    first = dict(zip(features.names, found.values[found.item == 0][0].tolist(), strict=True))
+    assert first["item_total"] == pytest.approx(np.log1p(3))
+    assert first["item_before"] == pytest.approx(np.log1p(2))  # that of day 400 is not known on day 9
+    assert first["item_age"] == pytest.approx(9)
+    assert first["item_quiet"] == pytest.approx(4)
+    assert [first[f"item_days_{days}"] for days in (3, 7, 14)] == pytest.approx(np.log1p([0, 1, 2]).tolist())
+    assert (first["history"], first["quiet_days"]) == (2, 1)
 
 
 def test_ragged_ranks_share_ties() -> None:

@@ -92,12 +92,21 @@ def test_the_bootstrap_pairs_people_and_repeats() -> None:
     rng = np.random.default_rng(2)
     base = rng.random(300)
     values = {"a": base, "b": base + 0.01, "same": np.full(300, 0.5)}
-    found = Bootstrap(300, samples=400).intervals(values)
-    assert found == Bootstrap(300, samples=400).intervals(values)
+    means = [Bootstrap(300, samples=400).means({"x": values, "y": {**values, "a": base + 0.1}}) for _ in range(2)]
+    found = means[0]["x"].intervals()
+    assert found == means[1]["x"].intervals()
     assert found["b"].low - found["a"].low == pytest.approx(0.01, abs=1e-5)
     assert (found["same"].low, found["same"].high) == (0.5, 0.5)
     half = 1.96 * base.std() / math.sqrt(300)
     assert found["a"].high - found["a"].value == pytest.approx(half, rel=0.2)
+    paired = means[0]["y"].minus(means[0]["x"]).intervals()["a"]
+    assert (paired.low, paired.value, paired.high) == pytest.approx((0.1, 0.1, 0.1))
+
+
+def test_a_segment_is_resampled_within_everybody() -> None:
+    values = {"x": {"a": np.r_[np.zeros(100), np.ones(100)]}}
+    found = Bootstrap(200, samples=200).means(values, np.arange(200) >= 100)["x"].intervals()["a"]
+    assert (found.value, found.low, found.high, found.n) == (1, 1, 1, 100)
 
 
 def test_lists_as_a_whole() -> None:

@@ -7,7 +7,7 @@ from crossdomain.recommend.offline.protocols import DAY
 from crossdomain.recommend.offline.sources import SOURCES, Asked
 from crossdomain.recommend.offline.sources.als import Als
 from crossdomain.recommend.offline.sources.ease import Ease, closed_form
-from crossdomain.recommend.offline.sources.knn import ItemKnn, PersonKnn
+from crossdomain.recommend.offline.sources.knn import ItemKnn, PersonKnn, greatest
 from crossdomain.recommend.offline.sources.popular import DecayedPopularity, SegmentPopularity
 from crossdomain.recommend.offline.sources.transitions import Transitions
 from tests.unit.recommend.offline.logs import blocks, log, random_log
@@ -174,3 +174,14 @@ def test_weighed_histories() -> None:
     assert rows(view="last") == [0, 0, 1]
     assert rows(view="day") == [0, 1, 1]
     assert isinstance(asked.weighed(), sp.csr_matrix)
+
+
+def test_the_greatest_cells_are_those_of_a_stable_sort() -> None:
+    rng = np.random.default_rng(3)
+    dense = rng.integers(0, 5, (12, 30)).astype(np.float32)
+    found = greatest(sp.csr_matrix(dense), 6).toarray()
+    for row, kept in zip(dense, found, strict=True):
+        order = np.argsort(-row, kind="stable")[:6]
+        wanted = np.zeros(30)
+        wanted[order] = row[order]
+        assert kept.tolist() == wanted.tolist()
