@@ -6,7 +6,7 @@ texts it was made from. These are the real catalogues where the data is (only co
 world's.
 
 Usage: python benchmarks/similarity.py [--items N] [--data DIR] [--threads N]
-       [--short] [--rows N] [--parts N ...]
+       [--short] [--rows N] [--parts N ...] [--memory]
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import duckdb
 import numpy as np
@@ -31,9 +33,10 @@ import pyarrow as pa
 from scipy import sparse
 from stages import commit, machine
 
+from crossdomain.content import similarity
 from crossdomain.content.documents import TEXT_COLUMNS, TOKEN_SCHEMA, TermMatrix, term_matrix, tokenise
 from crossdomain.content.features import Features, GramMatrix, features, gram_matrix, learn_weights
-from crossdomain.content.neighbours import nearest, score_pairs
+from crossdomain.content.neighbours import Neighbours, nearest, score_pairs
 from crossdomain.content.settings import SimilaritySettings
 from crossdomain.content.similarity import Pool, Search, blend_weights, find_pool, similar_items
 from crossdomain.demo.catalogue import build_catalogues
@@ -47,6 +50,7 @@ DOMAINS = ("beauty", "knowledge")
 CHOICES = SimilaritySettings()
 SAMPLE = 100
 TIMED = 10
+FEW = 250
 TOPICS = 50
 
 
@@ -58,6 +62,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--short", action="store_true", help="both domains from the short texts alone (beauty's)")
     parser.add_argument("--rows", type=int, help="only the search, by so many of the items against all")
+    parser.add_argument("--memory", action="store_true", help="only the memory: the search looks at few items")
     parser.add_argument("--parts", type=int, nargs="+", default=[16, 4, 1], help="of the items, one size each")
     options = parser.parse_args()
     source, rows = real_texts(options.data) if options.data.is_dir() else demo_texts()
@@ -65,6 +70,9 @@ def main() -> None:
         source, rows = f"{source}, short texts alone", only_short(rows)
     small = read(rows)
     report: dict[str, Any] = {"machine": machine(), "commit": commit(), "texts": source, "threads": options.threads}
+    if options.memory:
+        report["memory"] = measure_memory(small, options.items, options.threads)
+        return write(report)
     if options.rows:
         report["search"] = measure_rows(small, options.items, options.rows, options.threads)
         return write(report)
@@ -175,22 +183,48 @@ def mixed(
 
 def measure(small: tuple[TermMatrix, GramMatrix], items: int, threads: int) -> dict[str, Any]:
     """A first day, a day with 1 % of new and changed items, and brute force on a sample."""
-    data = mixed_catalogue(small, items, seed=7)
-    search = default_search(threads)
-    prints = data.item_ids.copy()
+    data, search = mixed_catalogue(small, items, seed=7), default_search(threads)
     few = np.arange(50)
     once = find_pool(data_of(data, few), **arguments(search, len(few)))  # compiles
     find_pool(data_of(data, few), **arguments(search, len(few)), previous=(once.table(), once.state))
     similar_items(once, few.astype(object), neighbours=search.neighbours)
-    find = {"domains": DOMAINS, "prints": prints, "candidate": np.ones(items, dtype=bool), "search": search}
-    groups = np.arange(items).astype(object)
-    result = {
-        "items": items,
+    result, first, after = two_days(data, search)
+    result |= {
         "words_per_item": round(data.words.nnz / items, 1),
         "shared_words_per_pair": shared(data.words),
         "shared_ngrams_per_pair": shared(data.grams),
-        "features_gib": round(resident(), 2),
+        "day_gives_the_same": all(map(np.array_equal, first, (after.counts, after.other))),
+        "day_share_of_search": round(result["day_search_cpu_seconds"] / result["search_cpu_seconds"], 4),
     }
+    whole = [sum(result[f"{part}_cpu_seconds"] for part in parts) for parts in (DAY, FIRST)]
+    result["day_share_of_all"] = round(whole[0] / whole[1], 4)
+    result |= brute_force(data, after, search, SAMPLE if items <= 50_000 else SAMPLE // 4)
+    print(json.dumps(result), flush=True)
+    return result
+
+
+def measure_memory(small: tuple[TermMatrix, GramMatrix], items: int, threads: int) -> dict[str, Any]:
+    """The peaks of both days where the search looks at one other in 250: its own arrays are as large as ever."""
+    search = replace(default_search(threads), least=1e-6)  # nearly every pair that it sees counts
+    with patch.object(similarity, "nearest", few_others):
+        result, _, _ = two_days(mixed_catalogue(small, items, seed=7), search)
+    print(json.dumps(result), flush=True)
+    return result
+
+
+def few_others(data: Features, rows: np.ndarray, others: np.ndarray, **choices: Any) -> Neighbours:
+    """:func:`nearest` among some of the others."""
+    step = FEW if len(others) >= SAMPLE * FEW // 5 else max(1, len(others) // SAMPLE)
+    found = nearest(data, rows, others[::step], **choices)
+    return Neighbours(row=found.row, other=found.other * step)
+
+
+def two_days(data: Features, search: Search) -> tuple[dict[str, Any], tuple[np.ndarray, np.ndarray], Pool]:
+    """Seconds and peaks of a first day and of a day with 1 % changed items; what the first found; the second's pool."""
+    items = len(data)
+    prints, groups = data.item_ids.copy(), np.arange(items).astype(object)
+    find = {"domains": DOMAINS, "prints": prints, "candidate": np.ones(items, dtype=bool), "search": search}
+    result: dict[str, Any] = {"items": items, "features_gib": round(resident(), 2)}
     with tempfile.TemporaryDirectory() as folder, duckdb.connect(config={"threads": 2, "memory_limit": "2GB"}) as con:
         kept = Path(folder) / "pool.parquet"
         with timed(result, "search"):
@@ -199,7 +233,6 @@ def measure(small: tuple[TermMatrix, GramMatrix], items: int, threads: int) -> d
             write_tables(con, pool, groups, search, kept)
         result["pairs_kept"] = len(pool.other)
         state, first = pool.state, (pool.counts, pool.other)
-        result |= brute_force(data, pool, search, SAMPLE if items <= 50_000 else SAMPLE // 4)
         del pool  # a job starts from the tables
         changed = np.random.default_rng(8).choice(items, items // 100, replace=False)
         prints[changed] = prints[changed] + " changed"
@@ -211,12 +244,7 @@ def measure(small: tuple[TermMatrix, GramMatrix], items: int, threads: int) -> d
         with timed(result, "day_write"):
             write_tables(con, after, groups, search, kept)
     result["day_items_compared_with_all"] = after.asked
-    result["day_gives_the_same"] = all(map(np.array_equal, first, (after.counts, after.other)))
-    result["day_share_of_search"] = round(result["day_search_cpu_seconds"] / result["search_cpu_seconds"], 4)
-    whole = [sum(result[f"{part}_cpu_seconds"] for part in parts) for parts in (DAY, FIRST)]
-    result["day_share_of_all"] = round(whole[0] / whole[1], 4)
-    print(json.dumps(result), flush=True)
-    return result
+    return result, first, after
 
 
 FIRST, DAY = ("search", "write"), ("day_read", "day_search", "day_write")

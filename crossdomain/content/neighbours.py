@@ -265,7 +265,11 @@ def _parts(rows: int) -> list[slice]:
 
 
 def _index(matrix: sparse.csr_matrix) -> Index:
-    return Index(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data.astype(np.float64))
+    return Index(
+        matrix.indptr.astype(np.int64, copy=False),
+        matrix.indices.astype(np.int32, copy=False),
+        matrix.data.astype(np.float64, copy=False),
+    )
 
 
 def _postings(rows: sparse.csr_matrix) -> Index:
