@@ -33,7 +33,7 @@ the other side does not help. ``fallback``: popularity, because the model knows 
 ``unpersonalised``: the list that everybody gets, because the person does not consent to personalisation; nothing of the
 person was used."""
 MODELLED = tuple(SOURCES.index(name) for name in ("als", "als_own_side"))
-PEOPLE_BLOCK = 20_000
+PEOPLE_BLOCK = 10_000
 _POOL = 4
 """Times ``top_k`` items are ranked where the list is ranked again."""
 SCHEMA = pa.schema(
