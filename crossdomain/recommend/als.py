@@ -139,7 +139,7 @@ def train(
     """
     started = time.perf_counter()
     units = np.flatnonzero(np.diff(confidence.indptr))
-    columns = np.unique(confidence.indices)
+    columns = np.flatnonzero(np.bincount(confidence.indices, minlength=confidence.shape[1]))
     if not len(units):
         raise InputError("there is no consented interaction to train on: look at clean.events and derived.people")
     compact = confidence if len(units) == confidence.shape[0] else confidence[units]

@@ -34,10 +34,10 @@ _PRODUCTS = """
 """
 """SQL of the items that are one product with others of their domain, and the item that stands for them."""
 CATALOGUE_SQL = f"""
-SELECT domain, item_id, status FROM derived.catalogue LEFT JOIN ({_PRODUCTS}) USING (domain, item_id)
+SELECT domain, item_id, status, creator FROM derived.catalogue LEFT JOIN ({_PRODUCTS}) USING (domain, item_id)
 WHERE coalesce(product = item_id, true) ORDER BY domain, item_id
 """  # noqa: S608 - our own text
-"""SQL of the items that may be recommended, one of each product: domain, item_id, status."""
+"""SQL of the items that may be recommended, one of each product: domain, item_id, status, creator."""
 _SEPARATOR = "\x1f"
 
 
@@ -115,12 +115,15 @@ class Items:
         domain: Index into ``domains`` of each item, ascending.
         item_id: Item ids; within a domain in byte order, which is the tie-break of every ranking.
         on_sale: Whether the item may be recommended.
+        creator: A number for each item's creator (lecturer or brand of its domain); -1 where none is known. None
+            without a catalogue.
     """
 
     domains: tuple[str, str]
     domain: Ints
     item_id: pa.Array
     on_sale: Bools
+    creator: Ints | None = None
 
     def __len__(self) -> int:
         return len(self.domain)
@@ -285,7 +288,15 @@ def read_items(pairs: Sequence[pa.Table], catalogue: pa.Table | None, domains: t
     selling = np.asarray(pc.fill_null(pc.not_equal(_strings(catalogue["status"]), "off"), True))
     listed = items.codes(_strings(catalogue["domain"]), _strings(catalogue["item_id"]))
     on_sale[listed[selling]] = True
-    return Items(domains, items.domain, items.item_id, on_sale)
+    return Items(domains, items.domain, items.item_id, on_sale, _creators(catalogue, listed, len(items)))
+
+
+def _creators(catalogue: pa.Table, listed: Ints, items: int) -> Ints:
+    named = _keys(_strings(catalogue["domain"]), _strings(catalogue["creator"]))
+    distinct = named.drop_null().unique()
+    creator = np.full(items, -1, dtype=np.int64)
+    creator[listed] = _positions(named, distinct.take(pc.sort_indices(distinct)))
+    return creator
 
 
 def on_sale_counts(items: Items) -> pa.Table:

@@ -22,6 +22,7 @@ from crossdomain.recommend.evaluate import boosted
 from crossdomain.recommend.folding import REASONS, Factors
 from crossdomain.recommend.interactions import Bools, Floats, Ints, Items, Known, People, hide
 from crossdomain.recommend.popularity import boost, popular_lists
+from crossdomain.recommend.rerank import cap_groups
 from crossdomain.recommend.settings import RecommendSettings
 from crossdomain.recommend.topk import rank_blocks
 
@@ -32,7 +33,9 @@ the other side does not help. ``fallback``: popularity, because the model knows 
 ``unpersonalised``: the list that everybody gets, because the person does not consent to personalisation; nothing of the
 person was used."""
 MODELLED = tuple(SOURCES.index(name) for name in ("als", "als_own_side"))
-PEOPLE_BLOCK = 20_000
+PEOPLE_BLOCK = 10_000
+_POOL = 4
+"""Times ``top_k`` items are ranked where the list is ranked again."""
 SCHEMA = pa.schema(
     [
         ("person", pa.binary()),
@@ -257,11 +260,16 @@ class Scorer:
             block.vectors[name] = model.folder.people(known)
         vectors = block.vectors[name][rows]
         excluded = block.known.unwanted[rows][:, target.candidates].tocsr()
-        chosen = np.full((len(rows), self.settings.top_k), -1, dtype=np.int64)
-        for ranked in rank_blocks(vectors, target.factors, excluded, self.settings.top_k, threads=threads):
-            here = ranked.item >= 0
-            chosen[ranked.rows][here] = target.candidates[ranked.item[here]]
-            block.lists.score[rows[ranked.rows], target.place] = np.where(here, ranked.score, 0)
+        k, cap, creator = self.settings.top_k, self.settings.creator_cap, self.audience.items.creator
+        pool = k * _POOL if cap and creator is not None else k
+        chosen = np.full((len(rows), k), -1, dtype=np.int64)
+        for ranked in rank_blocks(vectors, target.factors, excluded, pool, threads=threads):
+            item, score = ranked.item, ranked.score
+            if cap and creator is not None:
+                item, score = cap_groups(item, score, creator[target.candidates], cap, k)
+            here = item >= 0
+            chosen[ranked.rows][here] = target.candidates[item[here]]
+            block.lists.score[rows[ranked.rows], target.place] = np.where(here, score, 0)
         because = model.folder.reasons(known[rows], chosen)
         block.lists.item[rows, target.place] = chosen
         block.lists.source[rows, target.place] = SOURCES.index(source)

@@ -57,6 +57,8 @@ class RecommendSettings:
         train_every_days: A model is trained on each n-th day; between them the champion stays.
         device: ``cpu`` or ``gpu``, for training.
         top_k: Ranks per person and target domain.
+        creator_cap: Items of one creator (lecturer or brand) that come first in a personal list, the others after all
+            else; 0 for no cap.
         threads: Threads of training and scoring.
         seed: Seed of the factors and of the choice of the hidden people.
     """
@@ -80,6 +82,7 @@ class RecommendSettings:
     train_every_days: int = 1
     device: str = "cpu"
     top_k: int = 10
+    creator_cap: int = 0
     threads: int = 2
     seed: int = 7
 
@@ -88,7 +91,7 @@ class RecommendSettings:
             "window_days": 0, "half_life_days": 0, "popularity_half_life_days": 0, "alpha": 0, "gap_days": 0,
             "factors": 1, "iterations": 1, "test_days": 1, "min_test_people": 1, "train_every_days": 1,
             "top_k": 1, "threads": 1, "max_items": 1, "tolerance": 0, "cold_share": 0, "popularity_power": 0,
-            "patience": 0,
+            "patience": 0, "creator_cap": 0,
         }  # fmt: skip
         for name, least in at_least.items():
             if getattr(self, name) < least:

@@ -184,6 +184,27 @@ def test_blocks_do_not_show(world, tmp_path, monkeypatch):
     assert keys == sorted(keys), "rows come in the table's order"
 
 
+def test_a_creator_does_not_fill_a_list(world, tmp_path, monkeypatch):
+    """Items 0 to 2 of beauty are one brand's, the others of none."""
+    catalogue = [(*row, "brand" if row[1] in ("b00", "b01", "b02") else None) for row in CATALOGUE]
+    monkeypatch.setenv("CROSSDOMAIN_RECOMMEND_POPULARITY_POWER", "0")
+    free = run(connect(*world, catalogue), tmp_path / "a")
+    monkeypatch.setenv("CROSSDOMAIN_RECOMMEND_CREATOR_CAP", "1")
+    capped = run(connect(*world, catalogue), tmp_path / "b")
+
+    def most(written):
+        counts = {}
+        for row in written["serving.recommendations"].to_pylist():
+            if row["source"].startswith("als") and row["item_id"] in ("b00", "b01", "b02"):
+                counts[row["person"]] = counts.get(row["person"], 0) + 1
+        return max(counts.values())
+
+    assert most(free) > 1
+    assert most(capped) == 1
+    ranks = [row["rank"] for row in rows_of(capped, "p000b", "beauty")]
+    assert ranks == [1, 2, 3]
+
+
 def test_without_a_catalogue_items_come_from_the_events(world, tmp_path):
     written = run(connect(*world), tmp_path)
     assert {row["item_id"][0] for row in written["serving.recommendations"].to_pylist()} == {"k", "b"}

@@ -47,12 +47,12 @@ def key(name: str) -> bytes:
 def connect(
     events: Iterable[Event],
     people: Sequence[tuple[str, str, str, bool, bool]],
-    catalogue: Sequence[tuple[str, str, str]] = (),
+    catalogue: Sequence[tuple[str | None, ...]] = (),
     duplicates: Sequence[tuple[str, str, str]] = (),
 ) -> duckdb.DuckDBPyConnection:
     """Views of a job: events, people (account, domain, person, personalisation, cross_domain), catalogue, duplicates.
 
-    Duplicates are (domain, item_id, group_id).
+    Catalogue is (domain, item_id, status) or with a creator at the end; duplicates are (domain, item_id, group_id).
     """
     con = duckdb.connect(config={"threads": 2})
     con.execute("SET TimeZone = 'UTC'")
@@ -75,7 +75,8 @@ def connect(
         "account BLOB, domain VARCHAR, person BLOB, personalisation BOOLEAN, cross_domain BOOLEAN",
         [(key(account), domain, key(person), personal, cross) for account, domain, person, personal, cross in people],
     )
-    _fill(con, "derived.catalogue", "domain VARCHAR, item_id VARCHAR, status VARCHAR", list(catalogue))
+    listed = [(*row, None)[:4] for row in catalogue]
+    _fill(con, "derived.catalogue", "domain VARCHAR, item_id VARCHAR, status VARCHAR, creator VARCHAR", listed)
     _fill(con, "derived.duplicate_items", "domain VARCHAR, item_id VARCHAR, group_id VARCHAR", list(duplicates))
     con.execute("CREATE TABLE derived.retraining (model_version VARCHAR, due_ds DATE)")
     con.execute("CREATE TABLE previous.champions (target_domain VARCHAR, model VARCHAR, model_version VARCHAR)")

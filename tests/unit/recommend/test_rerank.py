@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from crossdomain.recommend.rerank import cap_groups
+
+GROUP = np.array([0, 0, 0, 1, 1, -1, -1, -1])
+
+
+def capped(items, most, k):
+    item = np.array([items])
+    score = np.where(item >= 0, -np.arange(item.shape[1], dtype=float), -np.inf)
+    chosen, scores = cap_groups(item, score, GROUP, most, k)
+    assert [score[0][items.index(one)] for one in chosen[0] if one >= 0] == [s for s in scores[0] if s > -np.inf]
+    return chosen[0].tolist()
+
+
+def test_what_is_over_gives_way():
+    assert capped([0, 1, 2, 3, 4, 5], 1, 3) == [0, 3, 5]
+    assert capped([0, 1, 2, 3, 4, 5], 2, 4) == [0, 1, 3, 4]
+
+
+def test_what_is_over_fills_what_is_left_in_its_order():
+    assert capped([0, 1, 3, 2], 1, 4) == [0, 3, 1, 2]
+
+
+def test_no_cap_and_no_group():
+    assert capped([0, 1, 2, 3], 0, 3) == [0, 1, 2]
+    assert capped([5, 6, 7, 0], 1, 3) == [5, 6, 7]
+
+
+def test_short_lists_stay_short():
+    assert capped([0, 1, -1, -1], 1, 3) == [0, 1, -1]
+
+
+@pytest.mark.parametrize("most", [1, 2, 5])
+def test_equal_to_a_loop(most):
+    rng = np.random.default_rng(most)
+    group = rng.integers(-1, 6, 40)
+    item = np.array([rng.permutation(40)[:20] for _ in range(50)])
+    score = -np.sort(rng.random(item.shape), axis=1)
+    chosen, _ = cap_groups(item, score, group, most, 8)
+    for row, found in zip(item, chosen, strict=True):
+        kept, over, seen = [], [], {}
+        for one in row:
+            seen[group[one]] = seen.get(group[one], 0) + 1
+            (over if group[one] >= 0 and seen[group[one]] > most else kept).append(one)
+        assert found.tolist() == [*kept, *over][:8]
