@@ -197,6 +197,23 @@ def assignment_sql(plan: AssignmentPlan, *, unit: str = "unit", day: date | None
     return f"CASE WHEN {' AND '.join(conditions)} THEN {dealt} END" if conditions else dealt
 
 
+def assignment_on_sql(plan: AssignmentPlan, *, unit: str = "unit", day: str) -> str:
+    """As ``assignment_sql``, by the weights of each row's own day.
+
+    Args:
+        plan: The experiment's plan.
+        unit: SQL of the unit's bytes.
+        day: SQL of the day (DATE).
+    """
+    cases = []
+    for place, period in enumerate(plan.periods):
+        following = plan.periods[place + 1].first if place + 1 < len(plan.periods) else None
+        ends = f"{day} < DATE '{following}'" if following else "true"
+        begins = f" AND {day} >= DATE '{period.first}'" if period.first else ""
+        cases.append(f"WHEN {ends}{begins} THEN {assignment_sql(plan, unit=unit, day=period.first or date.min)}")
+    return f"CASE {' '.join(cases)} END"
+
+
 def points(units: Sequence[bytes], salt: str) -> NDArray[np.uint64]:
     """Points of units under a salt, uint64, in their order."""
     import numpy as np
@@ -235,17 +252,24 @@ def cuts(weights: Sequence[float]) -> list[int]:
     return ends
 
 
-def plan_of(design: Design, *, holdout: float = 0.0, later: Sequence[WeightPeriod] = ()) -> AssignmentPlan:
+def plan_of(
+    design: Design,
+    *,
+    holdout: float = 0.0,
+    first: tuple[tuple[str, float], ...] | None = None,
+    later: Sequence[WeightPeriod] = (),
+) -> AssignmentPlan:
     """The plan of a design.
 
     Args:
         design: The design; its experiment id is the salt, so that a copy under another id deals anew.
         holdout: Share of all units that no experiment gets.
-        later: Weights that take the place of the design's from their days on, as a bandit moves them.
+        first: Weights at the beginning, where they were not those that the design has now.
+        later: Weights that take their place from their days on.
     """
     slot = None if design.layer is None else Slot(design.layer.name, design.layer.low, design.layer.high)
-    first = WeightPeriod(design.start, design.variants)
-    return AssignmentPlan(design.experiment_id, design.experiment_id, (first, *later), slot, holdout)
+    begun = WeightPeriod(design.start, first or design.variants)
+    return AssignmentPlan(design.experiment_id, design.experiment_id, (begun, *later), slot, holdout)
 
 
 def check_layer(plans: Sequence[AssignmentPlan]) -> None:

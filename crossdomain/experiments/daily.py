@@ -13,6 +13,7 @@ from crossdomain.experiments.allocation import weighted_samples
 from crossdomain.experiments.assignment import WeightPeriod
 from crossdomain.experiments.checks import (
     alike_before_check,
+    assignment_check,
     missing_days_check,
     other_exposures_check,
     sample_ratio_by_check,
@@ -66,6 +67,7 @@ def analyze_measured(
     make_totals: Callable[[], None],
     *,
     weights: Sequence[WeightPeriod] = (),
+    mismatches: tuple[int, int] | None = None,
 ) -> Analysis | NoResult:
     """Analyses one experiment over exposures as of a day.
 
@@ -76,6 +78,7 @@ def analyze_measured(
         until: Business day.
         make_totals: Makes temporary table ``experiment_totals`` of the units' state; called where a metric needs it.
         weights: Weights over time where they changed, by first day; then units count by the inverse of theirs.
+        mismatches: Exposed units whose assignment is known, and those that saw another variant; None: nobody knows.
 
     Returns:
         The analysis, or why there is none: not started, or nothing was exposed yet.
@@ -89,6 +92,8 @@ def analyze_measured(
     counted = tuple(units.by_variant.values())
     progress = measure_progress(design, units=sum(counted), day=(window.last - window.first).days + 1)
     checks = tuple(_checks(design, measured, window, units, weights))
+    if mismatches is not None:
+        checks = (*checks, assignment_check(design, *mismatches))
     if weights:
         found = weighted_samples(design, measured.strata, weights, window.last)
     else:

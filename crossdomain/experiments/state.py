@@ -169,6 +169,25 @@ def build_totals(con: duckdb.DuckDBPyConnection, design: Design) -> None:
     ).fetchall()
 
 
+def count_mismatches(con: duckdb.DuckDBPyConnection, design: Design, held: str, assigned: str) -> tuple[int, int]:
+    """Units first exposed in the kept partitions, and those of them that saw another variant than they were dealt.
+
+    Units seen in several variants are not among them: they are counted by themselves.
+
+    Args:
+        con: Connection with view ``held.experiment_state``.
+        design: The design.
+        held: Fingerprint of the rows.
+        assigned: SQL of the variant that a row's ``unit`` was dealt on its ``exposed_ds``.
+    """
+    ((units, otherwise),) = con.execute(
+        f"SELECT count(*), count_if(variant IS DISTINCT FROM {assigned}) FROM held.experiment_state "  # noqa: S608
+        "WHERE experiment_id = ? AND design = ? AND ds = exposed_ds AND NOT several",
+        [design.experiment_id, held],
+    ).fetchall()
+    return units, otherwise
+
+
 def newest_rows(design: Design, held: str) -> str:
     """SQL of the newest row of each unit of an experiment in ``held.experiment_state``."""
     return (

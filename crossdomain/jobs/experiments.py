@@ -76,7 +76,15 @@ def _analyze(ctx: JobContext, design: Design, fingerprints: dict[str, str]) -> A
     if design.data == "counts":
         return analyze_daily_counts(design, read_daily_counts(ctx.con, design), ctx.ds)
     measured = Measured(read_moments(ctx, name, schema="derived"), read_tallies(ctx, name, schema="derived"))
-    return analyze_measured(ctx.con, design, measured, ctx.ds, lambda: view_totals(ctx.con, design, fingerprints[name]))
+    return analyze_measured(
+        ctx.con,
+        design,
+        measured,
+        ctx.ds,
+        lambda: view_totals(ctx.con, design, fingerprints[name]),
+        weights=_weights(ctx, design),
+        mismatches=_mismatches(ctx, design, fingerprints[name]),
+    )
 
 
 def _weights(ctx: JobContext, design: Design) -> list[WeightPeriod]:
@@ -84,6 +92,22 @@ def _weights(ctx: JobContext, design: Design) -> list[WeightPeriod]:
     history = read_history(ctx.con, "previous.experiment_weights").get(design.experiment_id, [])
     begun = [one.period for one in history if one.first is None or one.first <= ctx.ds]
     return begun if len({period.weights for period in begun}) > 1 else []
+
+
+def _mismatches(ctx: JobContext, design: Design, fingerprint: str) -> tuple[int, int] | None:
+    """Units that saw another variant than this platform dealt them; None where it did not deal them.
+
+    A bandit's units may have been dealt on an earlier day than they were first exposed, by weights of that day.
+    """
+    from crossdomain.experiments.assignment import assignment_on_sql, plan_of
+    from crossdomain.experiments.state import count_mismatches
+
+    if design.applies_to is None or design.allocation.method != "fixed":
+        return None
+    history = read_history(ctx.con, "previous.experiment_weights").get(design.experiment_id, [])
+    later = [one.period for one in history if one.first is not None and one.first <= ctx.ds]
+    plan = plan_of(design, holdout=ctx.settings.holdout, first=history[0].weights if history else None, later=later)
+    return count_mismatches(ctx.con, design, fingerprint, assignment_on_sql(plan, day="exposed_ds"))
 
 
 def _fingerprints(ctx: JobContext) -> dict[str, str]:
@@ -96,7 +120,7 @@ def config(settings: Settings) -> dict[str, Any]:
     from crossdomain.experiments.design import load_designs
 
     designs = [design.as_json() for design in load_designs(settings.include / "experiments")]
-    return {"designs": designs, "promotions": promotions_version(settings)}
+    return {"designs": designs, "promotions": promotions_version(settings), "holdout": settings.holdout}
 
 
 def _table(ctx: JobContext, name: str, row_type: type, rows: Sequence[object]) -> pa.Table:

@@ -20,6 +20,7 @@ from crossdomain.experiments.assignment import (
     Slot,
     WeightPeriod,
     assign,
+    assignment_on_sql,
     assignment_sql,
     check_layer,
     cuts,
@@ -168,3 +169,17 @@ def test_earlier_variants_must_fit():
         assign([b"a"], plan(), given=["blue"])
     with pytest.raises(InputError, match="2 earlier variants and 1 units"):
         assign([b"a"], plan(), given=[None, None])
+
+
+def test_each_row_is_dealt_by_the_weights_of_its_own_day():
+    first, switch = date(2026, 1, 1), LATER
+    made = plan(
+        periods=(WeightPeriod(first, HALVES), WeightPeriod(switch, (("control", 0.9), ("treatment", 0.1)))), holdout=0.1
+    )
+    days = [date(2025, 12, 31), first, date(2026, 1, 31), switch, date(2026, 3, 1)]
+    with duckdb.connect() as con:
+        con.execute("CREATE TABLE units (place INTEGER, unit BLOB, day DATE)")
+        rows = [(place, unit, days[place % 5]) for place, unit in enumerate(UNITS[:1000])]
+        con.executemany("INSERT INTO units VALUES (?, ?, ?)", rows)
+        found = con.execute(f"SELECT {assignment_on_sql(made, day='day')} FROM units ORDER BY place").fetchall()
+    assert [one for (one,) in found] == [assign([unit], made, day=day).variants[0] for _, unit, day in rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -12,6 +13,8 @@ import pytest
 import yaml
 
 from crossdomain.errors import InputError
+from crossdomain.experiments.assignment import assign, plan_of
+from crossdomain.experiments.design import load_designs
 from crossdomain.experiments.history import results_from_rows
 from crossdomain.experiments.promoting import Candidate, candidates, promote
 from crossdomain.jobs.experiment_state import JOB as STATE_JOB
@@ -72,13 +75,19 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def land(
-    settings: Settings, day: date, *, late: Decimal = Decimal(0), without: int | None = None, gain: int = 0
+    settings: Settings,
+    day: date,
+    *,
+    late: Decimal = Decimal(0),
+    without: int | None = None,
+    gain: int = 0,
+    shown: Sequence[int] = (),
 ) -> None:
     """Commits the inputs of a day: 60 units (but one) exposed on the first, some of them buying every day."""
     number = (day - FIRST).days
     exposed = [
-        ("exp", "account", unit.to_bytes(16, "big"), ("control", "treatment")[unit % 2], moment(1))
-        for unit in range(60)
+        ("exp", "account", unit.to_bytes(16, "big"), ("control", "treatment")[unit % 2], moment(24 * number + 1))
+        for unit in (shown or range(60))
         if unit != without
     ]
     bought = [
@@ -96,7 +105,7 @@ def land(
     def build(ctx: JobContext) -> None:
         ctx.con.execute("CREATE TABLE exposed (e VARCHAR, t VARCHAR, unit BLOB, v VARCHAR, ts TIMESTAMPTZ)")
         ctx.con.execute("CREATE TABLE bought (i VARCHAR, a BLOB, k VARCHAR, ts TIMESTAMPTZ, v DECIMAL(18,2))")
-        if number == 0:
+        if exposed and (number == 0 or shown):
             ctx.con.executemany("INSERT INTO exposed VALUES (?, ?, ?, ?, ?)", exposed)
         ctx.con.executemany("INSERT INTO bought VALUES (?, ?, ?, ?, ?)", bought)
         ctx.write(
@@ -390,5 +399,30 @@ def test_a_bandit_moves_tomorrows_weights_and_keeps_what_it_gave_out(settings):
     land(settings, DAYS[1], late=Decimal(500))
     measure(settings, DAYS[1])
     assert rows(settings, "serving.experiment_weights")[DAYS[1]] == weights
-    metrics = rows(settings, "serving.experiment_metrics")[DAYS[1]]
-    assert {row["method"] for row in metrics if row["verdict"] == "measured"} <= {"z_delta", "welch_t"}
+    land(settings, DAYS[2], gain=50, shown=range(60, 90))
+    measure(settings, DAYS[2])
+    metrics = {row["metric"]: row for row in rows(settings, "serving.experiment_metrics")[DAYS[2]]}
+    assert (metrics["revenue"]["method"], metrics["revenue"]["verdict"]) == ("z_delta", "measured")
+    check = next(
+        row for row in rows(settings, "serving.experiment_checks")[DAYS[2]] if row["check_name"] == "sample_ratio"
+    )
+    assert not check["ok"], "the new units come half and half, not as they were dealt"
+    assert f"from {DAYS[2]}: 15, 15" in check["detail"]
+
+
+def test_units_that_saw_another_variant_than_they_were_dealt_stop_the_decision(settings):
+    """The world alternates the arms, whatever the hash says."""
+    path = settings.include / "experiments" / "exp.yaml"
+    path.write_text(DESIGN + "applies_to: recommendations\n", encoding="utf-8")
+    land(settings, DAYS[0])
+    measure(settings, DAYS[0])
+    check = next(
+        row for row in rows(settings, "serving.experiment_checks")[DAYS[0]] if row["check_name"] == "assignment"
+    )
+    units = [unit.to_bytes(16, "big") for unit in range(60)]
+    dealt = assign(units, plan_of(load_designs(settings.include / "experiments")[0])).variants
+    otherwise = sum(arm != ("control", "treatment")[place % 2] for place, arm in enumerate(dealt))
+    assert (check["ok"], check["value"]) == (False, otherwise)
+    assert f"{otherwise} of 60 exposed units" in check["detail"]
+    decided = rows(settings, "serving.experiment_decisions")[DAYS[0]]
+    assert {(row["decision"], row["rule"]) for row in decided} == {(None, "check_failed")}
