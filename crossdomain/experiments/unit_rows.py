@@ -214,6 +214,14 @@ def _whole(column: Any) -> Any:
 
 
 def _described(column: Any) -> str:
-    """What a column holds, with its first value as an example."""
-    example = next((value for value in column.to_pylist() if value is not None), None)
+    """What a column holds, with its first value that is no number as an example."""
+    example = next((value for value in column.to_pylist() if value is not None and not _is_number(str(value))), None)
     return f"{column.type} such as {str(example)[:40]!r}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
