@@ -98,6 +98,25 @@ class UnitRows:
             return found
         return sums_by(self.unit, values, self.units)
 
+    def constants(self, name: str) -> tuple[Floats, Flags]:
+        """A column that is the same in all rows of a unit, by unit, and whether it is known (0 stands where not).
+
+        Raises:
+            InputError: The column holds NaN, infinite values or no numbers, or the rows of a unit differ in it.
+        """
+        values, there = self.numbers(name)
+        if not np.isfinite(values).all():
+            raise InputError(
+                f"covariate {name!r} holds NaN or infinite values: leave them empty where nothing is known"
+            )
+        least, most = np.full(self.units, np.inf), np.full(self.units, -np.inf)
+        np.minimum.at(least, self.unit[there], values[there])
+        np.maximum.at(most, self.unit[there], values[there])
+        known: Flags = np.isfinite(least)
+        if (least[known] != most[known]).any():
+            raise InputError(f"covariate {name!r} differs between rows of one unit: it must be what was known before")
+        return np.where(known, least, 0.0), known
+
     def largest(self, values: Floats) -> Floats:
         """Largest value of the rows of each unit."""
         found = np.full(self.units, -np.inf)
