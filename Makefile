@@ -65,9 +65,11 @@ contracts: $(VENV)/installed ## Whether the data contracts say what the platform
 dags: $(VENV)/installed-dev ## DAG integrity.
 	$(BIN)/pytest tests/dags
 
-bench: $(VENV)/installed ## Time each stage, and a day of 10 M events; rows go to benchmarks/results/.
+bench: $(VENV)/installed ## Time each stage, and a day of 10 M events; simulate experiments; rows go to benchmarks/results/.
 	$(BIN)/python benchmarks/stages.py
 	$(BIN)/python benchmarks/large_day.py
+	$(BIN)/python benchmarks/experiments.py
+	$(BIN)/python benchmarks/experiments_speed.py
 
 lock: $(VENV)/installed-dev ## Lock requirements.in for Python 3.11 to 3.13.
 	$(BIN)/python -m pip install --quiet uv

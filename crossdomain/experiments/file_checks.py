@@ -157,11 +157,10 @@ def _before(design: Design, rows: UnitRows) -> Iterator[CheckResult]:
         return
     used = [metric.covariate.column for metric in design.metrics if metric.covariate is not None]
     for name in dict.fromkeys((*design.file.covariates, *used)):
-        values, there = rows.numbers(name)
-        there = there & np.isfinite(values)
-        known = np.unique(np.stack([rows.unit[there], values[there]]), axis=1)
-        arm = rows.arm[known[0].astype(np.int64)]
-        arms = {variant: moments(known[1][arm == place]) for place, (variant, _) in enumerate(design.variants)}
+        values, known = rows.constants(name)
+        arms = {
+            variant: moments(values[known & (rows.arm == place)]) for place, (variant, _) in enumerate(design.variants)
+        }
         yield alike_before_check(design, name, arms)
 
 

@@ -171,23 +171,11 @@ def _values(rows: UnitRows, metric: Metric) -> tuple[Floats, Floats | None]:
 
 
 def _covariate(rows: UnitRows, name: str) -> Floats:
-    """A covariate of each unit; where it is missing, the mean of those that have one, which adjusts nothing.
-
-    Raises:
-        InputError: A value is not finite, or the rows of a unit differ in it.
-    """
-    values, there = rows.numbers(name)
-    if not np.isfinite(values).all():
-        raise InputError(f"covariate {name!r} holds NaN or infinite values: leave them empty where nothing is known")
-    known = np.unique(np.stack([rows.unit[there], values[there]]), axis=1)
-    unit = known[0].astype(np.int64)
-    if len(np.unique(unit)) != len(unit):
-        raise InputError(f"covariate {name!r} differs between rows of one unit: it must be what was known before")
-    found = np.full(rows.units, np.nan)
-    found[unit] = known[1]
-    if len(unit) < rows.units:
-        found[np.isnan(found)] = np.sort(known[1]).mean() if len(unit) else 0.0
-    return found
+    """A covariate of each unit; where it is missing, the mean of those that have one, which adjusts nothing."""
+    values, known = rows.constants(name)
+    if not known.all():
+        values[~known] = np.sort(values[known]).mean() if known.any() else 0.0
+    return values
 
 
 def _quantiles(design: Design, rows: UnitRows, metric: Metric) -> Iterator[Sample]:

@@ -98,6 +98,25 @@ class UnitRows:
             return found
         return sums_by(self.unit, values, self.units)
 
+    def constants(self, name: str) -> tuple[Floats, Flags]:
+        """A column that is the same in all rows of a unit, by unit, and whether it is known (0 stands where not).
+
+        Raises:
+            InputError: The column holds NaN, infinite values or no numbers, or the rows of a unit differ in it.
+        """
+        values, there = self.numbers(name)
+        if not np.isfinite(values).all():
+            raise InputError(
+                f"covariate {name!r} holds NaN or infinite values: leave them empty where nothing is known"
+            )
+        least, most = np.full(self.units, np.inf), np.full(self.units, -np.inf)
+        np.minimum.at(least, self.unit[there], values[there])
+        np.maximum.at(most, self.unit[there], values[there])
+        known: Flags = np.isfinite(least)
+        if (least[known] != most[known]).any():
+            raise InputError(f"covariate {name!r} differs between rows of one unit: it must be what was known before")
+        return np.where(known, least, 0.0), known
+
     def largest(self, values: Floats) -> Floats:
         """Largest value of the rows of each unit."""
         found = np.full(self.units, -np.inf)
@@ -214,6 +233,14 @@ def _whole(column: Any) -> Any:
 
 
 def _described(column: Any) -> str:
-    """What a column holds, with its first value as an example."""
-    example = next((value for value in column.to_pylist() if value is not None), None)
+    """What a column holds, with its first value that is no number as an example."""
+    example = next((value for value in column.to_pylist() if value is not None and not _is_number(str(value))), None)
     return f"{column.type} such as {str(example)[:40]!r}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

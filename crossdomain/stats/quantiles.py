@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from crossdomain.errors import InputError
-from crossdomain.stats.comparison import Comparison, Relative, Unmeasurable, check_alpha, relative_effect
-from crossdomain.stats.distributions import normal_critical, t_critical, t_p
+from crossdomain.stats.comparison import Comparison, Estimate, Relative, Unmeasurable, check_alpha, compare_z
+from crossdomain.stats.distributions import normal_critical
 
 Values = npt.NDArray[np.float64]
 
@@ -28,7 +28,6 @@ class Quantile:
         low: Lower end of its interval, an order statistic.
         high: Upper end, an order statistic.
         se: Standard error: half the interval between the exact (fractional) ranks over the normal quantile.
-        df: Degrees of freedom of that standard error.
         n: Values.
         units: Independent units that they come from.
     """
@@ -38,7 +37,6 @@ class Quantile:
     low: float
     high: float
     se: float
-    df: float
     n: int
     units: int
 
@@ -52,9 +50,8 @@ def estimate_quantile(
     independent values, the delta-method one of a ratio of sums over clusters otherwise. The interval runs from
     the order statistic floor(n (level - z s)) to ceil(n (level + z s)), counted from 1. Source: Deng, Knoblich,
     Lu: Applying the delta method in metric analytics (KDD 2018), section 4. Rounding the ranks outwards widens the
-    interval by a spacing, so the standard error interpolates between order statistics instead. It rests on the
-    m = 2 z s n spacings between the ranks (fewer by the design effect of the clusters), so that it has the precision
-    of a chi-square with m / 2 degrees of freedom (a sum of m exponential spacings has relative variance 1 / m).
+    interval by a spacing, which makes tests of differences conservative, so the standard error interpolates between
+    order statistics instead.
 
     Args:
         values: The values, in any order.
@@ -77,22 +74,19 @@ def estimate_quantile(
         raise Unmeasurable("too_few_units", f"a quantile needs {_LEAST_VALUES} values an arm, not {n}")
     ordered = np.sort(kept)
     value = float(np.quantile(ordered, level))
-    independent = math.sqrt(level * (1 - level) / n)
-    units, deviation = n, independent
+    units, deviation = n, math.sqrt(level * (1 - level) / n)
     if clusters is not None:
         units, deviation = _clustered_deviation(kept <= value, np.asarray(clusters), level)
     z = normal_critical(alpha)
     lower, upper = n * (level - z * deviation), n * (level + z * deviation)
     if math.floor(lower) < 1 or math.ceil(upper) > n:
         raise Unmeasurable("too_few_units", f"{n} values are too few for an interval of the {level:g} quantile")
-    spacings = (upper - lower) * (independent / deviation) ** 2 if deviation > 0 else math.inf
     return Quantile(
         level=level,
         value=value,
         low=float(ordered[math.floor(lower) - 1]),
         high=float(ordered[math.ceil(upper) - 1]),
         se=(_at_rank(ordered, upper) - _at_rank(ordered, lower)) / (2 * z),
-        df=max(spacings / 2, 1.0),
         n=n,
         units=units,
     )
@@ -101,7 +95,7 @@ def estimate_quantile(
 def compare_quantiles(
     control: Quantile, treatment: Quantile, *, alpha: float = 0.05, relative: Relative = "delta"
 ) -> Comparison:
-    """Difference of two quantiles by t, with Satterthwaite's degrees of freedom.
+    """Difference of two quantiles by the normal approximation.
 
     Args:
         control: The control's quantile.
@@ -119,23 +113,14 @@ def compare_quantiles(
     var_c, var_t = control.se**2, treatment.se**2
     if var_c + var_t == 0:
         raise Unmeasurable("zero_variance", "the values around the quantile are all alike: there is no test")
-    df = (var_c + var_t) ** 2 / (var_c**2 / control.df + var_t**2 / treatment.df)
-    estimate, se = treatment.value - control.value, math.sqrt(var_c + var_t)
-    quantile = t_critical(alpha, df)
-    return Comparison(
-        estimate=estimate,
+    se = math.sqrt(var_c + var_t)
+    return compare_z(
+        Estimate(control.value, var_c, control.units),
+        Estimate(treatment.value, var_t, treatment.units),
         se=se,
-        low=estimate - quantile * se,
-        high=estimate + quantile * se,
-        statistic=estimate / se,
-        df=df,
-        p=t_p(estimate / se, df),
-        mean=treatment.value,
-        mean_control=control.value,
-        n=treatment.units,
-        n_control=control.units,
-        relative=relative_effect(treatment.value, var_t, control.value, var_c, quantile=quantile, method=relative),
+        se_test=se,
         alpha=alpha,
+        relative=relative,
         method="quantile_order_statistics",
     )
 

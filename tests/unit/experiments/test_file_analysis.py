@@ -303,6 +303,19 @@ def test_what_missing_means_can_be_said(run):
     assert left["n"] == (gaps.revenue.notna() & (gaps.arm == "B")).sum()
 
 
+def test_covariates_belong_to_units(run):
+    rows, text = _two_arms(), ONE.replace("column: revenue}", "column: revenue, cuped: before}")
+    twice = pd.concat([rows, rows.assign(revenue=0.0, bought=0)])
+    assert run(twice, text)["metrics"] == run(rows, text)["metrics"]
+    unknown = run(rows.assign(before=rows.before.mask(rows.index < 50)), text)["metrics"]["revenue"]["B"]
+    assert unknown["n"] == 200
+    assert unknown["verdict"] == "measured"
+    with pytest.raises(InputError, match="'before' differs between rows of one unit"):
+        run(pd.concat([rows, rows.assign(before=rows.before + 1)]), text)
+    with pytest.raises(InputError, match="'before' holds NaN or infinite values"):
+        run(rows.assign(before=rows.before.where(rows.index != 3, np.inf)), text)
+
+
 def test_arms_that_differed_before_are_found(run):
     rows = _two_arms(1000)
     rows.loc[rows.arm == "B", "before"] += 3
@@ -346,7 +359,7 @@ def test_a_clear_winner_ships_and_a_clear_loser_harms(run):
     ("change", "message"),
     [
         (lambda r: r.drop(columns="revenue"), "there is no column 'revenue'; the columns are user, arm"),
-        (lambda r: r.assign(revenue="dear"), "column 'revenue' holds"),
+        (lambda r: r.assign(revenue=["1.5", "dear"] * (len(r) // 2)), "column 'revenue' holds .* such as 'dear'"),
         (lambda r: r.assign(bought=2), "a proportion needs 0 or 1"),
     ],
 )
