@@ -101,7 +101,7 @@ def run(case: str, options: argparse.Namespace) -> None:
 def report() -> None:
     """Writes the tables of the newest result of each case."""
     parts = [
-        "# Measured recommenders\n\nWritten by `python benchmarks/recommender.py --report`; read `recommender.md` first."
+        "# Measured recommenders\n\nWritten by `python benchmarks/recommender.py --report`.\nRead `recommender.md` first."
     ]
     for case in CASES:
         paths = sorted(RESULTS.glob(f"recommender-{case}-2*.json"))
@@ -128,8 +128,8 @@ def ahead(document: dict[str, Any]) -> str:
         gain = document["differences"][best][domain]["ndcg@10"]
         lines.append(
             f"- {domain}: {answers} answers; NDCG@10 over the best baseline, {best}: {gain['value']:+.4f} "
-            f"({gain['low']:+.4f} to {gain['high']:+.4f}). On validation: ranker {gate['ranker']:.4f}, best source alone "
-            f"{gate['best_source']} {gate['best']:.4f}."
+            f"({gain['low']:+.4f} to {gain['high']:+.4f}). On validation: "
+            f"ranker {gate['ranker']:.4f}, best source {gate['best_source']} {gate['best']:.4f}."
         )
     return "\n".join(lines)
 
