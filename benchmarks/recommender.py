@@ -100,9 +100,7 @@ def run(case: str, options: argparse.Namespace) -> None:
 
 def report() -> None:
     """Writes the tables of the newest result of each case."""
-    parts = [
-        "# Measured recommenders\n\nWritten by `python benchmarks/recommender.py --report`.\nRead `recommender.md` first."
-    ]
+    parts = ["# Measured recommenders", "Written by `python benchmarks/recommender.py --report`; see `recommender.md`."]
     for case in CASES:
         paths = sorted(RESULTS.glob(f"recommender-{case}-2*.json"))
         if paths:
