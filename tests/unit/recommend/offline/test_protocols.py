@@ -186,3 +186,19 @@ def test_strict_groups_learn_only_from_before_their_first_moment() -> None:
 def test_the_last_known_moment_is_that_of_the_history() -> None:
     plan = make_plan("leave-one-out", log(ROWS[:4], [1, 2, 3, 9]), Choices(label_stages=0, moment="last"))
     assert plan.test[0].queries[0].moment.tolist() == [3]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "choices", "message"),
+    [
+        ("temporal", {"negatives": 9}, "goes with leave-one-out"),
+        ("given", {"strict": 2}, "goes with leave-one-out"),
+        ("leave-one-out", {"moment": "now"}, "event or last"),
+        ("domain-cold", {"cold_share": 0.7}, "at most 0.5"),
+        ("leave-one-out", {"negatives": 50}, "never met"),
+    ],
+)
+def test_choices_that_do_not_fit_are_refused(protocol: str, choices: dict, message: str) -> None:
+    everything = make_logs([random_log(people=10)])[0]
+    with pytest.raises(InputError, match=message):
+        make_plan(protocol, everything, Choices(**choices))
