@@ -15,7 +15,7 @@ from crossdomain.errors import InputError
 from crossdomain.recommend.interactions import Bools
 from crossdomain.recommend.offline.features import fit_sources
 from crossdomain.recommend.offline.leaks import find_leaks
-from crossdomain.recommend.offline.log import Log, make_logs
+from crossdomain.recommend.offline.log import make_logs
 from crossdomain.recommend.offline.metrics import Bootstrap, Means, of_lists, per_person
 from crossdomain.recommend.offline.protocols import Choices, Plan, Queries, Stage, make_plan
 from crossdomain.recommend.offline.ranking import Ranking, joined, rank_source
@@ -167,8 +167,3 @@ class _Clock:
         self.laps[name] = round(now - self._last, 2)
         log.info("%s: %.1f s", name, now - self._last)
         self._last = now
-
-
-def log_of(events: pa.Table, items: pa.Table | None = None) -> Log:
-    """A log from one table."""
-    return make_logs([events], items)[0]
