@@ -4,7 +4,8 @@ Each case is one ``crossdomain evaluate recommender``: settings are searched for
 once. The data lie outside the repository and stay there.
 
 Usage: python benchmarks/recommender.py [CASE ...] [--data DIR] [--trials N] [--work DIR]
-Without a case all of them run.
+       python benchmarks/recommender.py --report
+Without a case all of them run. ``--report`` writes ``recommender-tables.md`` from the newest result of each case.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ from crossdomain.recommend.offline.training import Recipe, search
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
-SAMPLED = Choices(negatives=999, label_stages=2)
-COLD = Choices(label_stages=2)
+SAMPLED = Choices(negatives=999, label_stages=1)
+COLD = Choices(label_stages=1)
 CASES: dict[str, tuple[str, Request]] = {
-    "beauty-electronics-temporal": ("beauty_electronics", Request("temporal", Choices(label_stages=2))),
+    "beauty-electronics-temporal": ("beauty_electronics", Request("temporal", Choices(label_stages=1))),
     "beauty-electronics-leave-one-out": ("beauty_electronics", Request("leave-one-out", SAMPLED)),
     "beauty-electronics-last-moment": ("beauty_electronics", Request("leave-one-out", replace(SAMPLED, moment="last"))),
     "beauty-electronics-without-age": ("beauty_electronics", Request("leave-one-out", SAMPLED, without=AGE)),
@@ -57,7 +58,10 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=24)
     parser.add_argument("--people", type=int, default=2000, help="of a domain, that a trial is judged by")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--report", action="store_true", help="only write the tables of the results there are")
     options = parser.parse_args()
+    if options.report:
+        return report()
     logging.basicConfig(level=logging.WARNING)
     logging.getLogger("crossdomain").setLevel(logging.INFO)
     for case in options.cases or CASES:
@@ -80,7 +84,7 @@ def run(case: str, options: argparse.Namespace) -> None:
     )
     seconds = time.monotonic() - began
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    report = {
+    result = {
         "case": case,
         "machine": machine(),
         "commit": commit(),
@@ -90,8 +94,42 @@ def run(case: str, options: argparse.Namespace) -> None:
     }
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"recommender-{case}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
-    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(f"{case}: {seconds:.0f} s, {memory:.1f} GiB, written to {path.relative_to(ROOT)}\n{table(document)}")
+
+
+def report() -> None:
+    """Writes the tables of the newest result of each case."""
+    parts = ["# Measured recommenders", "Written by `python benchmarks/recommender.py --report`; see `recommender.md`."]
+    for case in CASES:
+        paths = sorted(RESULTS.glob(f"recommender-{case}-2*.json"))
+        if paths:
+            found = json.loads(paths[-1].read_text(encoding="utf-8"))
+            where = f"`{paths[-1].name}`, commit {found['commit']}, {found['machine']['cores']} cores"
+            time_taken = ", ".join(f"{step} {seconds:.0f} s" for step, seconds in found["seconds"].items())
+            parts.append(
+                f"## {case}\n\n{where}; {time_taken}; {found['peak_gib']} GiB.\n\n{table(found)}\n\n{ahead(found)}"
+            )
+    path = Path(__file__).parent / "recommender-tables.md"
+    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    print(f"written to {path.relative_to(ROOT)}")
+
+
+def ahead(document: dict[str, Any]) -> str:
+    """The paired differences to the best baseline of each domain, and which model answers."""
+    lines = []
+    for domain, gate in document["gates"].items():
+        answers = "the ranker" if gate["ships"] else gate["best_source"]
+        values = {model: found[domain]["ndcg@10"]["value"] for model, found in document["models"].items()}
+        del values["crossdomain"]
+        best = max(sorted(values), key=lambda model: values[model])
+        gain = document["differences"][best][domain]["ndcg@10"]
+        lines.append(
+            f"- {domain}: {answers} answers; NDCG@10 over the best baseline, {best}: {gain['value']:+.4f} "
+            f"({gain['low']:+.4f} to {gain['high']:+.4f}). On validation: "
+            f"ranker {gate['ranker']:.4f}, best source {gate['best_source']} {gate['best']:.4f}."
+        )
+    return "\n".join(lines)
 
 
 def tuned(events: Any, items: Any, test: Any, name: str, request: Request, options: argparse.Namespace) -> Recipe:

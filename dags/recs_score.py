@@ -6,7 +6,8 @@ the list that everybody gets; who did not agree to cross-domain use gets no rows
 
 **Runs on** `models`, which `recs_train` emits for every day that it looked at anew, also where its own rows stayed the
 same: people, catalogue and events of the day are then as they should be.
-**Outputs** `serving.recommendations`, `serving.popular_items`, `serving.recommendation_coverage`. **Emits** `recommendations`.
+**Outputs** `serving.recommendations`, `serving.popular_items`, `serving.recommendation_coverage`.
+**Emits** `recommendations`.
 
 **Rerun** clear the run of that day, or `crossdomain run score --date D`.
 

@@ -12,12 +12,13 @@ import numpy as np
 import pyarrow as pa
 
 from crossdomain.errors import InputError
+from crossdomain.recommend.interactions import Bools
 from crossdomain.recommend.offline.features import fit_sources
 from crossdomain.recommend.offline.leaks import find_leaks
-from crossdomain.recommend.offline.log import Log, make_logs
+from crossdomain.recommend.offline.log import make_logs
 from crossdomain.recommend.offline.metrics import Bootstrap, Means, of_lists, per_person
-from crossdomain.recommend.offline.protocols import Choices, Plan, Stage, make_plan
-from crossdomain.recommend.offline.ranking import Ranking, rank_source
+from crossdomain.recommend.offline.protocols import Choices, Plan, Queries, Stage, make_plan
+from crossdomain.recommend.offline.ranking import Ranking, joined, rank_source
 from crossdomain.recommend.offline.search import SearchSettings
 from crossdomain.recommend.offline.training import BASELINES, Recipe, Recommender, learn, search
 
@@ -112,22 +113,37 @@ def _report(plan: Plan, answered: list[tuple[Stage, dict[str, list[Ranking]]]], 
     segments: dict[str, Any] = {segment: {} for segment in SEGMENTS}
     differences: dict[str, Any] = {}
     lists: dict[str, Any] = {}
-    for stage, answers in answered:
-        for at, queries in enumerate(stage.queries):
-            domain = names.domains[queries.domain]
-            values = {model: per_person(rankings[at]) for model, rankings in answers.items()}
-            draws = Bootstrap(len(queries), samples=request.samples, seed=request.choices.seed)
-            means = draws.means(values)
-            _fill(models, means, domain)
-            for baseline in sorted(means.keys() - {PRODUCT}):
-                _fill(differences, {baseline: means[PRODUCT].minus(means[baseline])}, domain)
-            warm = np.diff(stage.history.matrix[queries.user][:, names.span(queries.domain)].indptr) > 0
-            for segment, chosen in zip(SEGMENTS, (warm, ~warm), strict=True):
-                if chosen.any():
-                    _fill(segments[segment], draws.means(values, chosen), domain)
-            for model, rankings in answers.items():
-                lists.setdefault(model, {})[domain] = of_lists(rankings[at], stage.train)
+    for number, domain in enumerate(names.domains):
+        parts = [
+            (stage, {model: rankings[at] for model, rankings in answers.items()})
+            for stage, answers in answered
+            for at, queries in enumerate(stage.queries)
+            if queries.domain == number
+        ]
+        if not parts:
+            continue
+        answers = {model: joined([found[model] for _, found in parts]) for model in parts[0][1]}
+        queries = answers[PRODUCT].queries
+        draws = Bootstrap(len(queries), samples=request.samples, seed=request.choices.seed)
+        values = {model: per_person(ranking) for model, ranking in answers.items()}
+        means = draws.means(values)
+        _fill(models, means, domain)
+        for baseline in sorted(means.keys() - {PRODUCT}):
+            _fill(differences, {baseline: means[PRODUCT].minus(means[baseline])}, domain)
+        warm = np.concatenate([_warm(stage, found[PRODUCT].queries) for stage, found in parts])
+        for segment, chosen in zip(SEGMENTS, (warm, ~warm), strict=True):
+            if chosen.any():
+                _fill(segments[segment], draws.means(values, chosen), domain)
+        for model, ranking in answers.items():
+            lists.setdefault(model, {})[domain] = of_lists(ranking, parts[-1][0].train)
     return {"models": models, "segments": segments, "differences": differences, "lists": lists}
+
+
+def _warm(stage: Stage, queries: Queries) -> Bools:
+    """Who is known in the target domain."""
+    span = stage.train.names.span(queries.domain)
+    warm: Bools = np.diff(stage.history.matrix[queries.user][:, span].indptr) > 0
+    return warm
 
 
 def _fill(into: dict[str, Any], means: Mapping[str, Means], domain: str) -> None:
@@ -151,8 +167,3 @@ class _Clock:
         self.laps[name] = round(now - self._last, 2)
         log.info("%s: %.1f s", name, now - self._last)
         self._last = now
-
-
-def log_of(events: pa.Table, items: pa.Table | None = None) -> Log:
-    """A log from one table."""
-    return make_logs([events], items)[0]

@@ -19,6 +19,7 @@ from crossdomain.recommend.offline.kernels import draw_unseen
 from crossdomain.recommend.offline.log import Codes, Log
 
 PROTOCOLS = ("temporal", "leave-one-out", "domain-cold", "given")
+MOMENTS = ("event", "last")
 DAY = 86_400
 
 
@@ -113,6 +114,12 @@ class Choices:
     moment: str = "event"
     seed: int = 7
 
+    def __post_init__(self) -> None:
+        if self.moment not in MOMENTS:
+            raise InputError(f"--moment {self.moment}: give {' or '.join(MOMENTS)}")
+        if not 0 < self.cold_share <= 0.5:
+            raise InputError(f"--cold-share {self.cold_share}: give more than 0 and at most 0.5")
+
 
 def make_plan(protocol: str, log: Log, choices: Choices, test: Log | None = None) -> Plan:
     """The stages of a protocol.
@@ -126,6 +133,10 @@ def make_plan(protocol: str, log: Log, choices: Choices, test: Log | None = None
     Raises:
         InputError: The protocol is unknown, lacks what it needs, or leaves nobody to ask about.
     """
+    if choices.negatives and protocol not in ("leave-one-out", "given"):
+        raise InputError(f"--negatives goes with leave-one-out and given; {protocol} ranks all items")
+    if choices.strict and protocol != "leave-one-out":
+        raise InputError(f"--strict goes with leave-one-out, not with {protocol}")
     if protocol == "temporal":
         plan = _temporal(log, choices)
     elif protocol == "leave-one-out":

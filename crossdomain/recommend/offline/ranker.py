@@ -45,7 +45,7 @@ class RankerSettings:
     rows: float = 0.8
     ridge: float = 10.0
     truncation: int = 20
-    negatives: int = 200
+    negatives: int = 100
     per_source: int = 100
     seed: int = 7
     threads: int = 2

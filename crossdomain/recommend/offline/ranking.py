@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from crossdomain.recommend.interactions import Floats
 from crossdomain.recommend.offline.kernels import best_columns, expected_ranks
@@ -67,6 +68,21 @@ def rank_scores(score: Score, stage: Stage, queries: Queries, *, threads: int = 
     with ThreadPoolExecutor(threads) as pool:
         parts = list(pool.map(work, blocks(len(queries), span.stop - span.start)))
     return Ranking(queries, np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]))
+
+
+def joined(parts: Sequence[Ranking]) -> Ranking:
+    """The rankings of one domain's queries from several stages as one."""
+    if len(parts) == 1:
+        return parts[0]
+    queries = Queries(
+        parts[0].queries.domain,
+        np.concatenate([part.queries.user for part in parts]),
+        np.concatenate([part.queries.moment for part in parts]),
+        sp.vstack([part.queries.truth for part in parts], format="csr"),
+    )
+    return Ranking(
+        queries, np.concatenate([part.rank for part in parts]), np.concatenate([part.lists for part in parts])
+    )
 
 
 def asked_block(stage: Stage, queries: Queries, rows: slice) -> Asked:

@@ -57,25 +57,6 @@ class Found:
     seconds: float
 
 
-class States:
-    """What sources learned from one stage, so that trials which share it learn once."""
-
-    def __init__(self, stage: Stage, *, seed: int, threads: int) -> None:
-        self.stage = stage
-        self._options = {"seed": seed, "threads": threads}
-        self._known: dict[tuple[Any, ...], Any] = {}
-
-    def of(self, source: Source, *, keep: bool = True) -> Any:
-        """The state of a source."""
-        key = source.key()
-        if key in self._known:
-            return self._known[key]
-        state = source.learn(self.stage.train, **self._options)
-        if keep:
-            self._known[key] = state
-        return state
-
-
 def tune_source(name: str, stages: Sequence[Stage], settings: SearchSettings) -> Found | None:
     """The best settings of a source by a random search that moves on from the best so far; None if it cannot be used.
 

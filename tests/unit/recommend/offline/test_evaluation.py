@@ -53,6 +53,14 @@ def test_the_same_document_twice() -> None:
     assert json.dumps(first) == json.dumps(second)
 
 
+def test_groups_of_moments_are_reported_together() -> None:
+    plain = evaluate(random_log(people=80), None, None, _request("leave-one-out"))
+    strict = evaluate(random_log(people=80), None, None, _request("leave-one-out", strict=3))
+    for domain in ("art", "books"):
+        count = strict["models"][PRODUCT][domain]["hr@10"]["n"]
+        assert 0.6 * plain["models"][PRODUCT][domain]["hr@10"]["n"] < count == strict["people"][domain]
+
+
 def test_nothing_is_shown_twice_and_what_was_met_is_not_shown() -> None:
     plan = make_plan("temporal", make_logs([random_log(people=80)])[0], Choices(label_stages=0, test_days=200))
     stage = plan.test[0]

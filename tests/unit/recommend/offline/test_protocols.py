@@ -168,3 +168,37 @@ def test_a_broken_split_is_an_error() -> None:
 def test_what_lacks_is_said(protocol: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         make_plan(protocol, log([("a", "x", "1"), ("a", "x", "2")]), Choices())
+
+
+def test_strict_groups_learn_only_from_before_their_first_moment() -> None:
+    everything = make_logs([random_log(people=60)])[0]
+    plain = make_plan("leave-one-out", everything, Choices(label_stages=0))
+    strict = make_plan("leave-one-out", everything, Choices(label_stages=0, strict=4))
+    assert len(strict.test) >= 3
+    for stage in strict.test:
+        first = min(int(queries.moment.min()) for queries in stage.queries)
+        assert stage.train.ts.max() < first
+        assert np.array_equal(stage.history.item, plain.test[0].history.item)
+    asked = sum(len(queries) for stage in strict.test for queries in stage.queries)
+    assert 0.7 * len(plain.test[0].history.names.users) < asked <= len(plain.test[0].history.names.users)
+
+
+def test_the_last_known_moment_is_that_of_the_history() -> None:
+    plan = make_plan("leave-one-out", log(ROWS[:4], [1, 2, 3, 9]), Choices(label_stages=0, moment="last"))
+    assert plan.test[0].queries[0].moment.tolist() == [3]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "choices", "message"),
+    [
+        ("temporal", {"negatives": 9}, "goes with leave-one-out"),
+        ("given", {"strict": 2}, "goes with leave-one-out"),
+        ("leave-one-out", {"moment": "now"}, "event or last"),
+        ("domain-cold", {"cold_share": 0.7}, "at most 0.5"),
+        ("leave-one-out", {"negatives": 50}, "never met"),
+    ],
+)
+def test_choices_that_do_not_fit_are_refused(protocol: str, choices: dict, message: str) -> None:
+    everything = make_logs([random_log(people=10)])[0]
+    with pytest.raises(InputError, match=message):
+        make_plan(protocol, everything, Choices(**choices))
