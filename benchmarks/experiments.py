@@ -262,11 +262,11 @@ def sample_ratio(experiments: int, seed: int, n: int = 20_000) -> Tally:
 
 
 def interleaving(experiments: int, seed: int, n: int = 1000) -> Tally:
-    tally = Tally()
+    tally, p = Tally(), [sign_test(wins, n - wins) for wins in range(n + 1)]
     for rng, size in chunks(experiments, seed):
         for wins in rng.binomial(n, 0.5, size).tolist():
             tally.experiments += 1
-            tally.rejected += sign_test(wins, n - wins) < 0.05
+            tally.rejected += p[wins] < 0.05
     return tally
 
 
