@@ -262,11 +262,11 @@ def sample_ratio(experiments: int, seed: int, n: int = 20_000) -> Tally:
 
 
 def interleaving(experiments: int, seed: int, n: int = 1000) -> Tally:
-    tally = Tally()
+    tally, p = Tally(), [sign_test(wins, n - wins) for wins in range(n + 1)]
     for rng, size in chunks(experiments, seed):
         for wins in rng.binomial(n, 0.5, size).tolist():
             tally.experiments += 1
-            tally.rejected += sign_test(wins, n - wins) < 0.05
+            tally.rejected += p[wins] < 0.05
     return tally
 
 
@@ -448,6 +448,21 @@ SCENARIOS: dict[str, tuple[int, Callable[[int, int], Tally | dict[str, Tally]]]]
 }
 
 
+def table(rows: dict[str, dict[str, Any]]) -> str:
+    """Rows of a result file as Markdown; shares in percent."""
+    lines = [
+        "| method | experiments | found at 5 % | ± | interval covers | relative interval covers | more |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, row in rows.items():
+        known = {"experiments", "rejected", "se", "coverage", "relative_coverage"}
+        more = ", ".join(f"{key} {value:.5g}" for key, value in row.items() if key not in known)
+        shares = [f"{100 * row[key]:.2f}" if key in row else "" for key in ("rejected", "se", "coverage")]
+        relative = f"{100 * row['relative_coverage']:.2f}" if "relative_coverage" in row else ""
+        lines.append(f"| {name} | {row['experiments']:,} | {' | '.join(shares)} | {relative} | {more} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Runs the simulations and writes one result file."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -455,7 +470,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=sorted(SCENARIOS), default=list(SCENARIOS))
     parser.add_argument("--fast", action="store_true")
     parser.add_argument("--into", type=Path, help="result file to add the rows to, so that a run can be cut in parts")
+    parser.add_argument("--table", type=Path, help="print the rows of a result file as a table, and simulate nothing")
     options = parser.parse_args()
+    if options.table:
+        print(table(json.loads(options.table.read_text(encoding="utf-8"))["rows"]))
+        return
     experiments = options.experiments // 100 if options.fast else options.experiments
     report: dict[str, Any] = {"machine": machine(), "commit": commit(), "synthetic": True, "seed": SEED, "rows": {}}
     for name in options.only:
