@@ -29,8 +29,6 @@ from tests.wiring import followers
 
 FOLLOWERS = {name: sorted(jobs & set(NAMES)) for name, jobs in followers().items()}
 WORKERS = 4
-COUNTED = 0
-"""Rows that the gate loads at most: DuckDB counts the same rules, and faster."""
 
 
 @dataclass
@@ -115,7 +113,7 @@ def correct_and_repeat(settings: Settings, days: list[date]) -> None:
 def test_days_on_four_workers_are_those_of_one_after_the_other(
     days: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world = lay_world(tmp_path / "world", users=24, items=60, days=days - 1, gate_frame_rows=COUNTED)
+    world = lay_world(tmp_path / "world", users=24, items=60, days=days - 1)
     assert len(world.days) == days
     nobody_changes_their_mind(world.settings, world.days)
     correct_and_repeat(world.settings, world.days)
@@ -133,7 +131,7 @@ def test_days_on_four_workers_are_those_of_one_after_the_other(
 
 @pytest.fixture(scope="module")
 def delivered(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return lay_world(tmp_path_factory.mktemp("delivered"), users=24, items=60, days=2, gate_frame_rows=COUNTED)
+    return lay_world(tmp_path_factory.mktemp("delivered"), users=24, items=60, days=2)
 
 
 def test_two_runs_of_each_delivery_at_once_beside_maintenance_lose_nothing(delivered: World, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> World:
     """A world of two deliveries, the first of them ingested."""
-    world = lay_world(tmp_path_factory.mktemp("tiny"), users=24, items=60, days=1, gate_frame_rows=0)
+    world = lay_world(tmp_path_factory.mktemp("tiny"), users=24, items=60, days=1)
     run(world.settings, ["ingest"], world.days[:1])
     return world
 

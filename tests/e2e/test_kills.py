@@ -52,7 +52,7 @@ def deliver_again(settings: Settings, day: date) -> None:
 
 @contextmanager
 def trials(folder: Path) -> Iterator[tuple[World, ForkServer]]:
-    world = lay_world(folder / "world", users=24, items=60, days=1, gate_frame_rows=0)  # DuckDB counts
+    world = lay_world(folder / "world", users=24, items=60, days=1)
     with fork_server(folder) as server:
         yield world, server
 

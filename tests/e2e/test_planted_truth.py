@@ -43,7 +43,7 @@ def measured(world: World) -> tuple[float, float, float]:
 def test_the_planted_effect_is_covered_and_detected(tmp_path: Path) -> None:
     covered = detected = 0
     for seed in SEEDS:
-        world = lay_world(tmp_path / str(seed), users=1000, items=120, days=4, seed=seed, gate_frame_rows=0)
+        world = lay_world(tmp_path / str(seed), users=1000, items=120, days=4, seed=seed)
         _, low, high = measured(world)
         truth = world.truth.experiment.iloc[-1]["difference"]
         covered += bool(low <= truth <= high)
@@ -57,7 +57,7 @@ def test_the_planted_effect_is_covered_and_detected(tmp_path: Path) -> None:
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("seed", [201, 202])
 def test_planted_tastes_make_recommendations_beat_popularity_for_cold_people(tmp_path: Path, seed: int) -> None:
-    world = lay_world(tmp_path, users=1500, items=500, days=2, seed=seed, gate_frame_rows=0)
+    world = lay_world(tmp_path, users=1500, items=500, days=2, seed=seed)
     live(world.settings, world.days)
     for target in world.settings.domains:
         wanted = held_out(world, target)
