@@ -57,7 +57,7 @@ def analysis_from_rows(
         checks=checks,
         units=_units(design, metrics),
         decisions=_of(Decision, decision_rows, design.experiment_id),
-        daily=tuple(_curve(design, metric_rows)),
+        daily=tuple(daily_curve(design, metric_rows)),
     )
 
 
@@ -81,8 +81,13 @@ def _units(design: Design, metrics: Sequence[MetricResult]) -> tuple[int, ...] |
     return tuple(most.values())
 
 
-def _curve(design: Design, rows: Iterable[Row]) -> Iterator[DailyEffect]:
-    """The primary metric of each day; a day is its last one, however often it was reported after the end."""
+def daily_curve(design: Design, rows: Iterable[Row]) -> Iterator[DailyEffect]:
+    """The primary metric of each day; a day is its last one, however often it was reported after the end.
+
+    Args:
+        design: The design.
+        rows: Rows of ``serving.experiment_metrics`` of this experiment, with ``ds``, in any order.
+    """
     primary = [row for row in rows if row["metric"] == design.primary_metric]
     shown: set[tuple[date, str]] = set()
     for row in sorted(primary, key=lambda row: (row["ds"], row["variant"])):

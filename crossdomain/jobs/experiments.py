@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from crossdomain.jobs.experiment_pages import METRICS, write_pages
 from crossdomain.jobs.experiment_state import KEPT_DAYS, found_promotions, promotions_version
 from crossdomain.jobs.experiment_weights import WEIGHTS, read_history, weight_rows
 from crossdomain.jobs.model import Input, Job, JobContext
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def build(ctx: JobContext) -> None:
-    """Writes metrics, checks and decisions of every experiment that has begun by the key's day, and tomorrow's weights.
+    """Writes metrics, checks, decisions and the page of every experiment that has begun, and tomorrow's weights.
 
     Late data of an earlier day changes the totals of all days after it: the tables are ``sequential``, so
     that the runner carries a restated day forward, though no row of the day before is read.
@@ -32,9 +33,7 @@ def build(ctx: JobContext) -> None:
     from crossdomain.experiments.promoting import ended
     from crossdomain.experiments.results import Analysis, CheckResult, Decision, MetricResult, NoResult
 
-    metrics: list[MetricResult] = []
-    decisions: list[Decision] = []
-    checks: list[CheckResult] = []
+    analyses: list[Analysis] = []
     skipped: dict[str, str] = {}
     designs = load_designs(ctx.settings.include / "experiments")
     ctx.con.execute("CREATE SCHEMA held; CREATE VIEW held.experiment_state AS FROM derived.experiment_state")
@@ -42,16 +41,18 @@ def build(ctx: JobContext) -> None:
     promoted = found_promotions(ctx.lake, ctx.tables)
     for design in (ended(one, promoted) for one in designs):
         match _analyze(ctx, design, fingerprints):
-            case Analysis(metrics=found, checks=checked, decisions=decided):
-                metrics += found
-                checks += checked
-                decisions += decided
+            case Analysis() as analysis:
+                analyses.append(analysis)
             case NoResult(reason=reason):
                 skipped[design.experiment_id] = reason
-    ctx.write("serving.experiment_metrics", _table(ctx, "serving.experiment_metrics", MetricResult, metrics))
+    metrics = [one for analysis in analyses for one in analysis.metrics]
+    checks = [one for analysis in analyses for one in analysis.checks]
+    decisions = [one for analysis in analyses for one in analysis.decisions]
+    ctx.write(METRICS, _table(ctx, METRICS, MetricResult, metrics))
     ctx.write("serving.experiment_checks", _table(ctx, "serving.experiment_checks", CheckResult, checks))
     ctx.write("serving.experiment_decisions", _table(ctx, "serving.experiment_decisions", Decision, decisions))
     ctx.write(WEIGHTS, weight_rows(ctx))
+    write_pages(ctx, analyses)
     failed = sorted(f"{check.experiment_id}: {check.check_name}" for check in checks if not check.ok)
     ctx.note(
         experiments=len(designs) - len(skipped),
@@ -135,7 +136,7 @@ def _table(ctx: JobContext, name: str, row_type: type, rows: Sequence[object]) -
 
 JOB = Job(
     name="experiments",
-    version=2,
+    version=3,
     inputs=(
         Input(table="derived.experiment_state", days=KEPT_DAYS),
         Input(table="derived.experiment_moments"),
@@ -147,7 +148,7 @@ JOB = Job(
         Input(table="clean.exposures", days=None),
         Input(table="clean.experiment_counts", days=None),
     ),
-    outputs=("serving.experiment_metrics", "serving.experiment_checks", "serving.experiment_decisions", WEIGHTS),
+    outputs=(METRICS, "serving.experiment_checks", "serving.experiment_decisions", WEIGHTS),
     run=build,
     config=config,
 )

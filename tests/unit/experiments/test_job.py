@@ -16,12 +16,14 @@ from crossdomain.errors import InputError
 from crossdomain.experiments.assignment import assign, plan_of
 from crossdomain.experiments.design import load_designs
 from crossdomain.experiments.history import results_from_rows
+from crossdomain.experiments.page_files import page_days, read_page
 from crossdomain.experiments.promoting import Candidate, candidates, promote
 from crossdomain.jobs.experiment_state import JOB as STATE_JOB
 from crossdomain.jobs.experiments import JOB
 from crossdomain.jobs.model import Job, JobContext, JobResult
 from crossdomain.jobs.runner import open_lake, run_job
 from crossdomain.settings import Settings
+from crossdomain.storage.home import Home
 from crossdomain.storage.removal import rewrite_partition
 from crossdomain.tables import registry
 from tests.unit.experiments.conftest import DESIGN, FIRST, INCLUDE, moment
@@ -190,6 +192,32 @@ def test_days_in_a_backfill_give_the_daily_numbers(settings, tmp_path):
     assert measure(again, DAYS[0]).keys == tuple(DAYS)
     for table in (*DERIVED, "serving.experiment_metrics", "serving.experiment_checks"):
         assert rows(again, table) == rows(settings, table)
+    assert [_page(again, day) for day in DAYS] == [_page(settings, day) for day in DAYS]
+
+
+def _page(settings: Settings, day: date) -> str:
+    page = read_page(Home(settings.home), "exp", day.isoformat())
+    assert page is not None
+    return page.decode()
+
+
+def test_every_day_has_a_page_with_the_days_before_it_and_a_late_row_draws_it_again(settings):
+    text = DESIGN.replace("primary_metric: purchase_rate", "primary_metric: revenue")
+    (settings.include / "experiments" / "exp.yaml").write_text(text, encoding="utf-8")
+    for day in DAYS:
+        land(settings, day, gain=1)
+        measure(settings, day)
+    assert page_days(Home(settings.home)) == {"exp": DAYS}
+    for number, day in enumerate(DAYS, 1):
+        titles = {f"<title>{one}: " for one in DAYS[:number]}
+        curve = _page(settings, day).split("Effect day by day")[-1]
+        assert {title for title in titles if title in curve} == titles, "a point a day up to the page's"
+        assert "2026-01-08" not in curve
+    before = [_page(settings, day) for day in DAYS]
+    land(settings, DAYS[1], late=Decimal("2.50"), gain=1)
+    measure(settings, DAYS[1])
+    after = [_page(settings, day) for day in DAYS]
+    assert [old != new for old, new in zip(before, after, strict=True)] == [False, True, True]
 
 
 def test_a_changed_design_builds_its_days_again(settings):
