@@ -26,6 +26,7 @@ from crossdomain.experiments.design import Design
 from crossdomain.experiments.metrics import UnitCounts, Window
 from crossdomain.experiments.moments import Strata, samples, units_by_day
 from crossdomain.experiments.monitoring import measure_progress
+from crossdomain.experiments.novelty import novelty_checks
 from crossdomain.experiments.results import Analysis, CheckResult, NoResult
 from crossdomain.experiments.state_samples import state_samples
 from crossdomain.experiments.tallies import Tallies
@@ -116,6 +117,7 @@ def _checks(
     yield other_exposures_check(design, measured.total("other_unit"), measured.total("before_start"))
     yield missing_days_check(design, window, events=measured.days("events"), exposures=measured.days("exposures"))
     yield from _alike_before(design, measured, window)
+    yield from novelty_checks(design, measured.strata, window.last)
 
 
 def _alike_before(design: Design, measured: Measured, window: Window) -> Iterator[CheckResult]:

@@ -82,7 +82,8 @@ EXPERIMENT = (
     "'proportion' AS kind, true AS is_primary, 0.021 AS estimate, 0.008 AS low, 0.034 AS high, 0.0016 AS p, "
     "0.3 AS relative, 0.1 AS relative_low, 0.5 AS relative_high, 0.091 AS mean, 0.07 AS mean_control, 4000 AS n, "
     "4000 AS n_control, 0.05 AS alpha, 'z_delta' AS method, 'delta' AS relative_method, 'measured' AS verdict, "
-    "DATE '2026-01-05' AS first_ds, DATE '2026-01-07' AS last_ds"
+    "DATE '2026-01-05' AS first_ds, DATE '2026-01-07' AS last_ds, 0.0066 AS se, 0.0016 AS p_adjusted, "
+    "0.05 AS nominal_alpha, 'higher' AS better, 0.999 AS better_probability, 0.0 AS expected_loss"
 )
 BUNDLE = (
     "SELECT 'b1' AS bundle_id, 1 AS topic, '面霜、屏障：护肤课 × 面霜' AS title, '围绕“面霜”\nAround “面霜”' AS blurb, "
@@ -151,7 +152,8 @@ def lake_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
             staged = lake.stage(tables.get(name), rows, values, made_by={})
             lake.commit(tables.get(name), [staged], replace={"ds": [values["ds"]]})
         design = next(one for one in load_designs(settings.include / "experiments") if one.data == "exposures")
-        results = lake.con.sql(f"SELECT DATE '2026-01-07' AS ds, * FROM ({EXPERIMENT})").to_arrow_table().to_pylist()
+        spec = tables.get("serving.experiment_metrics")
+        results = lake.con.sql(lake.relation(spec, lake.partitions(spec))).to_arrow_table().to_pylist()
         shown = analysis_from_rows(design, date(2026, 1, 7), results, [], [])
         assert shown is not None
         write_page(Home(home), design.experiment_id, date(2026, 1, 7), render_page(shown))

@@ -170,6 +170,8 @@ def test_a_day_is_what_is_known_up_to_it(settings):
     }
     assert {(result.n, result.n_control) for result in results} == {(30, 30)}
     assert next(check for check in found if check.check_name == "sample_ratio").ok
+    novelty = next(check for check in found if check.check_name == "novelty:treatment")
+    assert (novelty.ok, novelty.p) == (True, None), "all came on one day"
 
 
 def test_the_same_again_does_nothing_and_a_late_row_is_carried_forward(settings):
