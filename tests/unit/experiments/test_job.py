@@ -222,6 +222,20 @@ def test_every_day_has_a_page_with_the_days_before_it_and_a_late_row_draws_it_ag
     assert [old != new for old, new in zip(before, after, strict=True)] == [False, True, True]
 
 
+def test_dimensions_are_checked_and_shown_by_the_daily_job(settings, tmp_path):
+    text = DESIGN + "dimensions: [activity]\nsegments: [{name: new, where: {activity: ['0']}}]\n"
+    (settings.include / "experiments" / "exp.yaml").write_text(text, encoding="utf-8")
+    _all(settings)
+    checks = {row["check_name"]: row for row in rows(settings, "serving.experiment_checks")[DAYS[2]]}
+    assert checks["sample_ratio_by:activity"]["ok"]
+    assert "<h3>activity = 0</h3>" in _page(settings, DAYS[2])
+    assert "<h3>new</h3>" in _page(settings, DAYS[2])
+    metrics = rows(settings, "serving.experiment_metrics")
+    (settings.include / "experiments" / "exp.yaml").write_text(DESIGN, encoding="utf-8")
+    measure(settings, DAYS[0])
+    assert rows(settings, "serving.experiment_metrics") == metrics
+
+
 def test_a_changed_design_builds_its_days_again(settings):
     _all(settings)
     path = settings.include / "experiments" / "exp.yaml"
