@@ -6,7 +6,8 @@ the days after it, which are built again; weights that were given out stay.
 
 **Runs on** `clean`. **Outputs** `derived.experiment_state`, `derived.experiment_moments`,
 `derived.experiment_tallies`, `derived.experiment_lineage`; `serving.experiment_metrics`,
-`serving.experiment_checks`, `serving.experiment_decisions`, `serving.experiment_weights`; pages under
+`serving.experiment_checks`, `serving.experiment_decisions`, `serving.experiment_weights`,
+`serving.experiment_parts`; pages under
 `reports/experiments/`, linked from the status page.
 **Emits** `experiment_state`, `experiments`.
 

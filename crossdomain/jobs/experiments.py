@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from crossdomain.experiments.results import Analysis, NoResult
 
 
+PARTS = "serving.experiment_parts"
+
+
 def build(ctx: JobContext) -> None:
-    """Writes metrics, checks, decisions and the page of every experiment that has begun, and tomorrow's weights.
+    """Writes what every experiment that has begun by the key's day says, its page, and tomorrow's weights.
 
     Late data of an earlier day changes the totals of all days after it: the tables are ``sequential``, so
     that the runner carries a restated day forward, though no row of the day before is read.
@@ -52,6 +55,7 @@ def build(ctx: JobContext) -> None:
     ctx.write("serving.experiment_checks", _table(ctx, "serving.experiment_checks", CheckResult, checks))
     ctx.write("serving.experiment_decisions", _table(ctx, "serving.experiment_decisions", Decision, decisions))
     ctx.write(WEIGHTS, weight_rows(ctx))
+    ctx.write(PARTS, _part_rows(ctx, analyses))
     write_pages(ctx, analyses)
     failed = sorted(f"{check.experiment_id}: {check.check_name}" for check in checks if not check.ok)
     ctx.note(
@@ -134,6 +138,17 @@ def _table(ctx: JobContext, name: str, row_type: type, rows: Sequence[object]) -
     return pa.table(dict(zip(names, columns, strict=True)))
 
 
+def _part_rows(ctx: JobContext, analyses: Sequence[Analysis]) -> pa.Table:
+    from crossdomain.experiments.results import MetricResult
+
+    rows = [(part, result) for one in analyses for part in one.parts for result in part.metrics]
+    found = _table(ctx, PARTS, MetricResult, [result for _, result in rows])
+    named = {"part": "kind", "part_name": "name", "part_value": "value"}
+    for column, field in named.items():
+        found = found.append_column(column, pa.array([getattr(part, field) for part, _ in rows], pa.string()))
+    return found
+
+
 JOB = Job(
     name="experiments",
     version=3,
@@ -148,7 +163,7 @@ JOB = Job(
         Input(table="clean.exposures", days=None),
         Input(table="clean.experiment_counts", days=None),
     ),
-    outputs=(METRICS, "serving.experiment_checks", "serving.experiment_decisions", WEIGHTS),
+    outputs=(METRICS, "serving.experiment_checks", "serving.experiment_decisions", WEIGHTS, PARTS),
     run=build,
     config=config,
 )

@@ -16,8 +16,10 @@ from crossdomain.errors import InputError
 from crossdomain.experiments.assignment import assign, plan_of
 from crossdomain.experiments.design import load_designs
 from crossdomain.experiments.history import results_from_rows
+from crossdomain.experiments.page import render_page
 from crossdomain.experiments.page_files import page_days, read_page
 from crossdomain.experiments.promoting import Candidate, candidates, promote
+from crossdomain.jobs.experiment_results import read_analysis
 from crossdomain.jobs.experiment_state import JOB as STATE_JOB
 from crossdomain.jobs.experiments import JOB
 from crossdomain.jobs.model import Job, JobContext, JobResult
@@ -48,7 +50,7 @@ INPUTS = {
 
 OWN = [
     *(f"derived/experiment_{name}_v1" for name in ("state", "moments", "tallies", "lineage", "promotions")),
-    *(f"serving/experiment_{name}" for name in ("metrics_v2", "checks_v1", "decisions_v1", "weights_v1")),
+    *(f"serving/experiment_{name}" for name in ("metrics_v2", "checks_v1", "decisions_v1", "weights_v1", "parts_v1")),
 ]
 DERIVED = ["derived.experiment_state", "derived.experiment_moments", "derived.experiment_tallies"]
 
@@ -230,10 +232,19 @@ def test_dimensions_are_checked_and_shown_by_the_daily_job(settings, tmp_path):
     assert checks["sample_ratio_by:activity"]["ok"]
     assert "<h3>activity = 0</h3>" in _page(settings, DAYS[2])
     assert "<h3>new</h3>" in _page(settings, DAYS[2])
+    page = render_page(read_analysis(settings, "exp", DAYS[2])).split("<h2>By segment")[-1]
+    assert page == _page(settings, DAYS[2]).split("<h2>By segment")[-1], "the same parts, read back from the lake"
+    parts = rows(settings, "serving.experiment_parts")[DAYS[2]]
+    assert {(row["part"], row["part_name"], row["part_value"]) for row in parts} == {
+        ("segment", "new", ""),
+        ("dimension", "activity", "0"),
+    }
+    assert {(row["n"], row["n_control"]) for row in parts} == {(30, 30)}, "all came before they did anything"
     metrics = rows(settings, "serving.experiment_metrics")
     (settings.include / "experiments" / "exp.yaml").write_text(DESIGN, encoding="utf-8")
     measure(settings, DAYS[0])
     assert rows(settings, "serving.experiment_metrics") == metrics
+    assert rows(settings, "serving.experiment_parts") == {}
 
 
 def test_a_changed_design_builds_its_days_again(settings):
@@ -250,7 +261,7 @@ def test_an_experiment_that_has_not_begun_gives_no_rows_and_says_so(settings):
     path.write_text(DESIGN + "start: 2026-01-07\n", encoding="utf-8")
     land(settings, DAYS[0])
     result = measure(settings, DAYS[0])
-    assert [table.rows for table in result.tables] == [0, 0, 0, 2]
+    assert [table.rows for table in result.tables] == [0, 0, 0, 2, 0]
     assert result.notes["without_result"] == {"exp": "starts on 2026-01-07"}
 
 
