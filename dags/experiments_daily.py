@@ -6,7 +6,9 @@ the days after it, which are built again; weights that were given out stay.
 
 **Runs on** `clean`. **Outputs** `derived.experiment_state`, `derived.experiment_moments`,
 `derived.experiment_tallies`, `derived.experiment_lineage`; `serving.experiment_metrics`,
-`serving.experiment_checks`, `serving.experiment_decisions`, `serving.experiment_weights`.
+`serving.experiment_checks`, `serving.experiment_decisions`, `serving.experiment_weights`,
+`serving.experiment_parts`; pages under
+`reports/experiments/`, linked from the status page.
 **Emits** `experiment_state`, `experiments`.
 
 **Rerun** clear the run of that day, or `crossdomain run JOB --date D` for the jobs `experiment_state` and

@@ -40,21 +40,32 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
+PAGE_HEADERS = HEADERS | {
+    # The page of an experiment is one file with its own styles, and nothing else: no script, no form, nothing loaded.
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+    ),
+}
+
 
 def read_overview(days: int) -> dict[str, Any]:
     """The overview of the lake as JSON values, read now."""
     from datetime import UTC, datetime
 
+    from crossdomain.experiments.page_files import page_days
     from crossdomain.jobs.runner import open_lake
     from crossdomain.quality.overview import as_json, overview
     from crossdomain.settings import Settings
+    from crossdomain.storage.home import Home
     from crossdomain.tables import registry
 
     settings = Settings.from_env()
     with open_lake(settings) as lake:
         seen = overview(lake, registry(settings.include), settings, now=datetime.now(UTC), days=days)
     content: dict[str, Any] = as_json(seen)
-    return content
+    pages = page_days(Home(settings.home))
+    newest_first = {name: [day.isoformat() for day in reversed(found)][:days] for name, found in pages.items()}
+    return content | {"experiment_pages": newest_first}
 
 
 def read_data_doc(name: str) -> bytes | None:
@@ -65,6 +76,15 @@ def read_data_doc(name: str) -> bytes | None:
 
     path = folder(Home(Settings.from_env().home)) / name
     return path.read_bytes() if PAGE_NAME.match(name) and path.is_file() else None
+
+
+def read_experiment_page(experiment: str, day: str) -> bytes | None:
+    """The page of an experiment as seen on a day; None if there is none."""
+    from crossdomain.experiments.page_files import read_page
+    from crossdomain.settings import Settings
+    from crossdomain.storage.home import Home
+
+    return read_page(Home(Settings.from_env().home), experiment, day)
 
 
 def read_content(day: str | None) -> dict[str, Any]:
@@ -176,6 +196,12 @@ def build_app() -> FastAPI:
             return Response("no such page", status_code=404, media_type="text/plain", headers=HEADERS)
         return Response(content, media_type=MEDIA_TYPES[Path(name).suffix], headers=HEADERS)
 
+    def experiment_page(experiment: str, day: str) -> Response:
+        content = read_experiment_page(experiment, day)
+        if content is None:
+            return Response("no such page", status_code=404, media_type="text/plain", headers=HEADERS)
+        return Response(content, media_type=MEDIA_TYPES[".html"], headers=PAGE_HEADERS)
+
     def content_json(ds: str | None = None) -> Response:
         try:
             return JSONResponse(read_content(ds), headers=HEADERS)
@@ -197,6 +223,7 @@ def build_app() -> FastAPI:
     router.add_api_route("/content/{day}/{name}.svg", picture, methods=["GET"], response_model=None)
     router.add_api_route("/models/{kind}/{version}/{name}.svg", model_picture, methods=["GET"], response_model=None)
     router.add_api_route("/overview.json", overview_json, methods=["GET"], response_model=None)
+    router.add_api_route("/experiments/{experiment}/{day}.html", experiment_page, methods=["GET"], response_model=None)
     router.add_api_route("/data-docs/{name}", data_doc, methods=["GET"], response_model=None)
     app = FastAPI(title="crossdomain status", docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(router)

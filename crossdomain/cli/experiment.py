@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from crossdomain.cli import experiment_assign, experiment_promote
+from crossdomain.cli import experiment_assign, experiment_columns, experiment_promote
 from crossdomain.cli.output import Json, show
 from crossdomain.settings import Settings, parse_day
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Experiments.")
 app.command()(experiment_assign.assign)
 app.command()(experiment_promote.promote)
+app.command()(experiment_columns.uplift)
+app.command()(experiment_columns.interleaving)
 
 
 @app.callback()

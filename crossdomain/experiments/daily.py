@@ -26,7 +26,9 @@ from crossdomain.experiments.design import Design
 from crossdomain.experiments.metrics import UnitCounts, Window
 from crossdomain.experiments.moments import Strata, samples, units_by_day
 from crossdomain.experiments.monitoring import measure_progress
-from crossdomain.experiments.results import Analysis, CheckResult, NoResult
+from crossdomain.experiments.novelty import novelty_checks
+from crossdomain.experiments.platform_parts import make_dimensions, results_by_part, units_by_value
+from crossdomain.experiments.results import Analysis, CheckResult, MetricResult, NoResult, Part
 from crossdomain.experiments.state_samples import state_samples
 from crossdomain.experiments.tallies import Tallies
 from crossdomain.stats.moments import Moments
@@ -92,15 +94,35 @@ def analyze_measured(
     counted = tuple(units.by_variant.values())
     progress = measure_progress(design, units=sum(counted), day=(window.last - window.first).days + 1)
     checks = tuple(_checks(design, measured, window, units, weights))
+    if design.dimensions:
+        make_totals()
+        make_dimensions(con, design)
+        checks = (*checks, *_checks_by_dimension(con, design, weights))
     if mismatches is not None:
         checks = (*checks, assignment_check(design, *mismatches))
-    if weights:
-        found = weighted_samples(design, measured.strata, weights, window.last)
-    else:
-        found = state_samples(con, design, measured.strata, window.last, make_totals)
-    results = compare_all(design, found, window, progress=progress)
+
+    def compare(strata: Strata, make_units: Callable[[], None]) -> tuple[MetricResult, ...]:
+        if weights:
+            found = weighted_samples(design, strata, weights, window.last)
+        else:
+            found = state_samples(con, design, strata, window.last, make_units)
+        return compare_all(design, found, window, progress=progress)
+
+    results = compare(measured.strata, make_totals)
     decisions = decide(design, results, checks, progress)
-    return Analysis(design, window, results, checks, counted, decisions)
+    parts: tuple[Part, ...] = ()
+    if design.dimensions:
+        parts = tuple(results_by_part(con, design, lambda strata: compare(strata, lambda: None)))
+    return Analysis(design, window, results, checks, counted, decisions, parts)
+
+
+def _checks_by_dimension(
+    con: duckdb.DuckDBPyConnection, design: Design, weights: Sequence[WeightPeriod]
+) -> Iterator[CheckResult]:
+    """Sample ratios within each value of the dimensions; where weights changed, no single ratio is expected."""
+    if not weights:
+        for dimension in design.dimensions:
+            yield sample_ratio_by_check(design, dimension, units_by_value(con, design, dimension))
 
 
 def _checks(
@@ -116,6 +138,7 @@ def _checks(
     yield other_exposures_check(design, measured.total("other_unit"), measured.total("before_start"))
     yield missing_days_check(design, window, events=measured.days("events"), exposures=measured.days("exposures"))
     yield from _alike_before(design, measured, window)
+    yield from novelty_checks(design, measured.strata, window.last)
 
 
 def _alike_before(design: Design, measured: Measured, window: Window) -> Iterator[CheckResult]:

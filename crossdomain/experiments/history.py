@@ -10,7 +10,7 @@ from typing import Any
 from crossdomain.experiments.design import Design
 from crossdomain.experiments.file_analysis import daily_effect
 from crossdomain.experiments.metrics import Window
-from crossdomain.experiments.results import Analysis, CheckResult, DailyEffect, Decision, MetricResult
+from crossdomain.experiments.results import Analysis, CheckResult, DailyEffect, Decision, MetricResult, Part
 from crossdomain.stats.distributions import normal_critical
 
 Row = Mapping[str, Any]
@@ -35,6 +35,7 @@ def analysis_from_rows(
     metric_rows: Sequence[Row],
     check_rows: Sequence[Row],
     decision_rows: Sequence[Row],
+    part_rows: Sequence[Row] = (),
 ) -> Analysis | None:
     """One experiment as the serving tables have it on a day; None if that day has no result.
 
@@ -44,6 +45,7 @@ def analysis_from_rows(
         metric_rows: Rows of ``serving.experiment_metrics`` of the day and the days before (column ``ds``).
         check_rows: Rows of ``serving.experiment_checks`` of the day.
         decision_rows: Rows of ``serving.experiment_decisions`` of the day.
+        part_rows: Rows of ``serving.experiment_parts`` of the day.
     """
     today = [row for row in metric_rows if row["ds"] == day]
     metrics, checks = results_from_rows(today, check_rows, design.experiment_id)
@@ -57,8 +59,25 @@ def analysis_from_rows(
         checks=checks,
         units=_units(design, metrics),
         decisions=_of(Decision, decision_rows, design.experiment_id),
-        daily=tuple(_curve(design, metric_rows)),
+        parts=_parts(design, part_rows),
+        daily=tuple(daily_curve(design, metric_rows)),
     )
+
+
+def _parts(design: Design, rows: Iterable[Row]) -> tuple[Part, ...]:
+    """Segments, then dimensions by value, metrics and variants within, all in the design's order."""
+    places = {("segment", one.name): place for place, one in enumerate(design.segments)}
+    places |= {("dimension", name): len(places) + place for place, name in enumerate(design.dimensions)}
+    metrics = [metric.name for metric in design.metrics]
+    found: dict[tuple[int, str], list[Row]] = {}
+    for row in rows:
+        found.setdefault((places[row["part"], row["part_name"]], row["part_value"]), []).append(row)
+    parts = []
+    for _, own in sorted(found.items()):
+        own.sort(key=lambda row: (metrics.index(row["metric"]), design.treatments.index(row["variant"])))
+        kind, name, value = (own[0][column] for column in ("part", "part_name", "part_value"))
+        parts.append(Part(kind, name, value, _of(MetricResult, own, design.experiment_id)))
+    return tuple(parts)
 
 
 def _of(kind: type[Any], rows: Iterable[Row], experiment_id: str) -> tuple[Any, ...]:
@@ -81,8 +100,13 @@ def _units(design: Design, metrics: Sequence[MetricResult]) -> tuple[int, ...] |
     return tuple(most.values())
 
 
-def _curve(design: Design, rows: Iterable[Row]) -> Iterator[DailyEffect]:
-    """The primary metric of each day; a day is its last one, however often it was reported after the end."""
+def daily_curve(design: Design, rows: Iterable[Row]) -> Iterator[DailyEffect]:
+    """The primary metric of each day; a day is its last one, however often it was reported after the end.
+
+    Args:
+        design: The design.
+        rows: Rows of ``serving.experiment_metrics`` of this experiment, with ``ds``, in any order.
+    """
     primary = [row for row in rows if row["metric"] == design.primary_metric]
     shown: set[tuple[date, str]] = set()
     for row in sorted(primary, key=lambda row: (row["ds"], row["variant"])):

@@ -137,6 +137,16 @@ def held_moments(con: duckdb.DuckDBPyConnection, design: Design, held: str) -> S
     return _strata(con, design, source)
 
 
+def moments_of_totals(con: duckdb.DuckDBPyConnection, design: Design) -> Strata:
+    """Moments of the units of temporary table ``experiment_totals``, as ``view_totals`` makes it.
+
+    Args:
+        con: Connection with the table.
+        design: The design.
+    """
+    return _strata(con, design, "SELECT 1 AS sign, * FROM experiment_totals")
+
+
 def _strata(con: duckdb.DuckDBPyConnection, design: Design, source: str) -> Strata:
     sums = [(position, name, sql) for position in range(len(design.metrics)) for name, sql in _sums(design, position)]
     listed = "".join(f", {sql}" for _, _, sql in sums)

@@ -31,7 +31,7 @@ STATE_COLUMNS = (
     "experiment_id", "design", "unit", "variant", "several", "exposed_ts", "exposed_ds", "met_ts", "first_ts",
     "first_ds", "exposures", "totals", "covariates",
 )  # fmt: skip
-_EVENTS = {
+EVENTS_OF = {
     "account": "clean.events",
     "person": (
         "(SELECT events.* REPLACE (people.person AS account) FROM clean.events AS events"
@@ -146,8 +146,8 @@ def state_rows(design: Design, fold: Fold) -> str:
 def view_totals(con: duckdb.DuckDBPyConnection, design: Design, held: str) -> None:
     """Makes temporary table ``experiment_totals`` of the newest rows of ``held.experiment_state``.
 
-    One row an analysed unit: unit, variant, first_ts, first_ds, ``x<i>`` and ``y<i>`` for metric i of the design, and
-    ``cx<i>``, ``cy<i>`` for its covariates, where it has them.
+    One row an analysed unit: unit, variant, exposed_ts, first_ts, first_ds, ``x<i>`` and ``y<i>`` for metric i of the
+    design, and ``cx<i>``, ``cy<i>`` for its covariates, where it has them.
 
     Args:
         con: Connection with view ``held.experiment_state`` of the kept days.
@@ -197,8 +197,8 @@ def newest_rows(design: Design, held: str) -> str:
 
 
 def totals_columns(design: Design) -> str:
-    """SQL of unit, variant, first_ts, first_ds and every number of a state's row as a column of its own."""
-    columns = ["unit", "variant", "first_ts", "first_ds"]
+    """SQL of unit, variant, exposed_ts, first_ts, first_ds and every number of a state's row as a column of its own."""
+    columns = ["unit", "variant", "exposed_ts", "first_ts", "first_ds"]
     columns += [
         f"totals[{place}] AS {part.column}" if part.selection else f"CAST(exposures AS {NUMBER}) AS {part.column}"
         for place, part in enumerate(parts(design), 1)
@@ -245,7 +245,7 @@ def _before(con: duckdb.DuckDBPyConnection, design: Design, fold: Fold, first: d
     wanted = "SELECT unit FROM state_exposed"
     if kinds:
         wanted += (
-            f" UNION SELECT account FROM {_EVENTS[design.unit]} WHERE ds BETWEEN {bind(first)} AND {bind(last)} "  # noqa: S608
+            f" UNION SELECT account FROM {EVENTS_OF[design.unit]} WHERE ds BETWEEN {bind(first)} AND {bind(last)} "  # noqa: S608
             f"AND event_type IN ({bind.all(kinds)})"
         )
     if fold.leaving is not None:
@@ -305,7 +305,7 @@ def _first_event(
     """SQL of the first event of a selection of each waiting unit, from a moment of the unit on."""
     return f"""
     SELECT k.unit, min(e.ts) AS ts, min(e.ds) AS ds
-    FROM {units} AS k JOIN {_EVENTS[design.unit]} AS e ON e.account = k.unit
+    FROM {units} AS k JOIN {EVENTS_OF[design.unit]} AS e ON e.account = k.unit
     WHERE {waiting} AND e.ds BETWEEN {bind(first)} AND {bind(last)} AND e.ts >= k.{since}
       AND {condition(chosen.events, chosen, bind)}
     GROUP BY k.unit"""  # noqa: S608
@@ -351,7 +351,7 @@ def _by_unit(
 ) -> str:
     return f"""
   SELECT k.unit, {", ".join(sums)}
-  FROM counted AS k JOIN {_EVENTS[design.unit]} AS e ON e.account = k.unit
+  FROM counted AS k JOIN {EVENTS_OF[design.unit]} AS e ON e.account = k.unit
   WHERE {where} AND e.ds BETWEEN {bind(first)} AND {bind(last)} AND e.event_type IN ({bind.all(kinds)})
   GROUP BY k.unit"""  # noqa: S608
 

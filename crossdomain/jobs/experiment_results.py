@@ -41,6 +41,7 @@ def read_analysis(settings: Settings, experiment: str, day: date) -> Analysis:
             rows("experiment_metrics", before=True),
             rows("experiment_checks", before=False),
             rows("experiment_decisions", before=False),
+            rows("experiment_parts", before=False),
         )
     if found is None:
         raise MissingInput(

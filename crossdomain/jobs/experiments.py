@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from crossdomain.jobs.experiment_pages import METRICS, write_pages
 from crossdomain.jobs.experiment_state import KEPT_DAYS, found_promotions, promotions_version
 from crossdomain.jobs.experiment_weights import WEIGHTS, read_history, weight_rows
 from crossdomain.jobs.model import Input, Job, JobContext
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
     from crossdomain.experiments.results import Analysis, NoResult
 
 
+PARTS = "serving.experiment_parts"
+
+
 def build(ctx: JobContext) -> None:
-    """Writes metrics, checks and decisions of every experiment that has begun by the key's day, and tomorrow's weights.
+    """Writes what every experiment that has begun by the key's day says, its page, and tomorrow's weights.
 
     Late data of an earlier day changes the totals of all days after it: the tables are ``sequential``, so
     that the runner carries a restated day forward, though no row of the day before is read.
@@ -32,9 +36,7 @@ def build(ctx: JobContext) -> None:
     from crossdomain.experiments.promoting import ended
     from crossdomain.experiments.results import Analysis, CheckResult, Decision, MetricResult, NoResult
 
-    metrics: list[MetricResult] = []
-    decisions: list[Decision] = []
-    checks: list[CheckResult] = []
+    analyses: list[Analysis] = []
     skipped: dict[str, str] = {}
     designs = load_designs(ctx.settings.include / "experiments")
     ctx.con.execute("CREATE SCHEMA held; CREATE VIEW held.experiment_state AS FROM derived.experiment_state")
@@ -42,16 +44,19 @@ def build(ctx: JobContext) -> None:
     promoted = found_promotions(ctx.lake, ctx.tables)
     for design in (ended(one, promoted) for one in designs):
         match _analyze(ctx, design, fingerprints):
-            case Analysis(metrics=found, checks=checked, decisions=decided):
-                metrics += found
-                checks += checked
-                decisions += decided
+            case Analysis() as analysis:
+                analyses.append(analysis)
             case NoResult(reason=reason):
                 skipped[design.experiment_id] = reason
-    ctx.write("serving.experiment_metrics", _table(ctx, "serving.experiment_metrics", MetricResult, metrics))
+    metrics = [one for analysis in analyses for one in analysis.metrics]
+    checks = [one for analysis in analyses for one in analysis.checks]
+    decisions = [one for analysis in analyses for one in analysis.decisions]
+    ctx.write(METRICS, _table(ctx, METRICS, MetricResult, metrics))
     ctx.write("serving.experiment_checks", _table(ctx, "serving.experiment_checks", CheckResult, checks))
     ctx.write("serving.experiment_decisions", _table(ctx, "serving.experiment_decisions", Decision, decisions))
     ctx.write(WEIGHTS, weight_rows(ctx))
+    ctx.write(PARTS, _part_rows(ctx, analyses))
+    write_pages(ctx, analyses)
     failed = sorted(f"{check.experiment_id}: {check.check_name}" for check in checks if not check.ok)
     ctx.note(
         experiments=len(designs) - len(skipped),
@@ -133,9 +138,20 @@ def _table(ctx: JobContext, name: str, row_type: type, rows: Sequence[object]) -
     return pa.table(dict(zip(names, columns, strict=True)))
 
 
+def _part_rows(ctx: JobContext, analyses: Sequence[Analysis]) -> pa.Table:
+    from crossdomain.experiments.results import MetricResult
+
+    rows = [(part, result) for one in analyses for part in one.parts for result in part.metrics]
+    found = _table(ctx, PARTS, MetricResult, [result for _, result in rows])
+    named = {"part": "kind", "part_name": "name", "part_value": "value"}
+    for column, field in named.items():
+        found = found.append_column(column, pa.array([getattr(part, field) for part, _ in rows], pa.string()))
+    return found
+
+
 JOB = Job(
     name="experiments",
-    version=2,
+    version=3,
     inputs=(
         Input(table="derived.experiment_state", days=KEPT_DAYS),
         Input(table="derived.experiment_moments"),
@@ -147,7 +163,7 @@ JOB = Job(
         Input(table="clean.exposures", days=None),
         Input(table="clean.experiment_counts", days=None),
     ),
-    outputs=("serving.experiment_metrics", "serving.experiment_checks", "serving.experiment_decisions", WEIGHTS),
+    outputs=(METRICS, "serving.experiment_checks", "serving.experiment_decisions", WEIGHTS, PARTS),
     run=build,
     config=config,
 )

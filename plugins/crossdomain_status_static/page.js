@@ -257,7 +257,19 @@ function checkLines(checks) {
   return [element("h3", { text: word("checks") }), element("ul", {}, lines)];
 }
 
-function drawExperiments(results, checks) {
+function pageLines(pages) {
+  const experiments = Object.keys(pages).sort();
+  if (!experiments.length) return [];
+  const lines = experiments.map((experiment) => {
+    const links = pages[experiment].flatMap((day) => [
+      element("a", { text: day, href: `experiments/${encodeURIComponent(experiment)}/${day}.html` }), " ",
+    ]);
+    return element("li", { text: `${experiment}: ` }, links);
+  });
+  return [element("h3", { text: word("experiment_pages") }), element("ul", { className: "pages" }, lines)];
+}
+
+function drawExperiments(results, checks, pages) {
   if (!results) {
     replace("experiments", element("p", { className: "quiet", text: word("no_experiments") }));
     return;
@@ -271,6 +283,7 @@ function drawExperiments(results, checks) {
     element("p", { className: "quiet", text: word("as_of", { day: results.ds }) }),
     tableOf(headings, ordered.map(experimentRow)),
     ...checkLines(checks),
+    ...pageLines(pages),
   );
 }
 
@@ -283,7 +296,7 @@ function draw() {
   drawWatch(latest);
   drawDeliveries(latest);
   drawChampions(latest.champions);
-  drawExperiments(latest.experiments, latest.experiment_checks);
+  drawExperiments(latest.experiments, latest.experiment_checks, latest.experiment_pages);
   document.body.dataset.ready = "yes";
 }
 

@@ -22,6 +22,10 @@ from crossdomain.content.plots import DayShare, Histogram, TopicMark, similarity
 from crossdomain.content.report import write_plots
 from crossdomain.content.topic_layout import hellinger_distances
 from crossdomain.demo.airflow_session import AirflowSession
+from crossdomain.experiments.design import load_designs
+from crossdomain.experiments.history import analysis_from_rows
+from crossdomain.experiments.page import render_page
+from crossdomain.experiments.page_files import write_page
 from crossdomain.jobs.runner import open_lake
 from crossdomain.quality.data_docs import write_data_docs
 from crossdomain.quality.results import GateResult, RuleResult, to_quality_rows
@@ -78,8 +82,8 @@ EXPERIMENT = (
     "'proportion' AS kind, true AS is_primary, 0.021 AS estimate, 0.008 AS low, 0.034 AS high, 0.0016 AS p, "
     "0.3 AS relative, 0.1 AS relative_low, 0.5 AS relative_high, 0.091 AS mean, 0.07 AS mean_control, 4000 AS n, "
     "4000 AS n_control, 0.05 AS alpha, 'z_delta' AS method, 'delta' AS relative_method, 'measured' AS verdict, "
-    "DATE '2026-01-05' AS first_ds, DATE '2026-01-07' AS last_ds, 0.0066 AS se, 0.0032 AS p_adjusted, "
-    "0.05 AS nominal_alpha, 'higher' AS better, 0.999 AS better_probability, 0.00001 AS expected_loss"
+    "DATE '2026-01-05' AS first_ds, DATE '2026-01-07' AS last_ds, 0.0066 AS se, 0.0016 AS p_adjusted, "
+    "0.05 AS nominal_alpha, 'higher' AS better, 0.999 AS better_probability, 0.0 AS expected_loss"
 )
 BUNDLE = (
     "SELECT 'b1' AS bundle_id, 1 AS topic, '面霜、屏障：护肤课 × 面霜' AS title, '围绕“面霜”\nAround “面霜”' AS blurb, "
@@ -147,6 +151,12 @@ def lake_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
             values = {"ds": f"2026-01-{day:02}"}
             staged = lake.stage(tables.get(name), rows, values, made_by={})
             lake.commit(tables.get(name), [staged], replace={"ds": [values["ds"]]})
+        design = next(one for one in load_designs(settings.include / "experiments") if one.data == "exposures")
+        spec = tables.get("serving.experiment_metrics")
+        results = lake.con.sql(lake.relation(spec, lake.partitions(spec))).to_arrow_table().to_pylist()
+        shown = analysis_from_rows(design, date(2026, 1, 7), results, [], [])
+        assert shown is not None
+        write_page(Home(home), design.experiment_id, date(2026, 1, 7), render_page(shown))
         spec, values = tables.get("derived.deliveries"), {"feed": "shop", "ds": "2026-01-07"}
         lake.commit(spec, [lake.stage(spec, DELIVERED, values, made_by={})], replace={"ds": [values["ds"]]})
     days = [date(2026, 1, day) for day in (5, 6, 7)]
@@ -193,6 +203,7 @@ def status_of(address: str) -> int:
     [
         "", "overview.json", "page.js", "words.js", "elements.js", "page.css", "data-docs/index.html", "content.html",
         "content.js", "content.json", "content/2026-01-07/topic_map.svg", "models/topics/x/topic_map.svg",
+        "experiments/exp_bundle_banner/2026-01-07.html",
     ],
 )  # fmt: skip
 def test_nobody_sees_the_page_without_login(session: AirflowSession, path: str) -> None:
@@ -250,6 +261,7 @@ def test_page_shows_the_days_of_the_lake(session: AirflowSession, tmp_path: Path
         expect(status.locator("#deliveries")).to_contain_text(
             "Delivery of 2026-01-07: 15 rows read, 9 clean, 2 waiting"
         )
+        expect(status.locator("#experiments ul.pages a")).to_have_text(["2026-01-07"])
         row = status.locator("#deliveries tbody tr td")
         assert row.all_text_contents() == ["events", "shop", "15", "9", "1", "·", "·", "3", "·", "2"]
         status.locator("#language").click()
@@ -267,6 +279,10 @@ def test_page_shows_the_days_of_the_lake(session: AirflowSession, tmp_path: Path
         expect(page.locator("body")).to_contain_text("1 rules, 1 broken")
         for name in ("..%2Fquality%2F2026-01-06.json", ".lock", "rules-2026-01-05.html"):
             assert page.request.get(f"{session.address}/crossdomain-status/data-docs/{name}").status == 404, name
+        page.goto(f"{session.address}/crossdomain-status/experiments/exp_bundle_banner/2026-01-07.html")
+        expect(page.locator("section[lang=en] h2").first).to_have_text("Checks")
+        assert page.locator("body").evaluate("body => getComputedStyle(body).maxWidth") == "900px"
+        page.screenshot(path=tmp_path / "experiment.png", full_page=True)
         assert problems == []
 
 

@@ -39,7 +39,7 @@ def test_examples_are_valid_and_not_run():
     assert full.metric("revenue").winsorize == Winsorizing(upper=0.99)
     assert full.metric("back_in_second_week").numerator == Selection(("view",), days=(7, 13))
     assert full.metric("clicks_per_exposure").denominator == "exposures"
-    assert full.segments[0].where == (("province", ("浙江", "江苏", "上海")),)
+    assert full.segments[0].where == (("activity", ("5-19", "20+")),)
     rows = designs["unit_rows"]
     assert (rows.data, rows.unit, rows.primary_metric, rows.experiment_id) == ("file", "user", "bought", "unit_rows")
     assert rows.metric("revenue").covariate == Covariate("revenue_before")

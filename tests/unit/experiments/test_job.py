@@ -16,12 +16,16 @@ from crossdomain.errors import InputError
 from crossdomain.experiments.assignment import assign, plan_of
 from crossdomain.experiments.design import load_designs
 from crossdomain.experiments.history import results_from_rows
+from crossdomain.experiments.page import render_page
+from crossdomain.experiments.page_files import page_days, read_page
 from crossdomain.experiments.promoting import Candidate, candidates, promote
+from crossdomain.jobs.experiment_results import read_analysis
 from crossdomain.jobs.experiment_state import JOB as STATE_JOB
 from crossdomain.jobs.experiments import JOB
 from crossdomain.jobs.model import Job, JobContext, JobResult
 from crossdomain.jobs.runner import open_lake, run_job
 from crossdomain.settings import Settings
+from crossdomain.storage.home import Home
 from crossdomain.storage.removal import rewrite_partition
 from crossdomain.tables import registry
 from tests.unit.experiments.conftest import DESIGN, FIRST, INCLUDE, moment
@@ -46,7 +50,7 @@ INPUTS = {
 
 OWN = [
     *(f"derived/experiment_{name}_v1" for name in ("state", "moments", "tallies", "lineage", "promotions")),
-    *(f"serving/experiment_{name}" for name in ("metrics_v2", "checks_v1", "decisions_v1", "weights_v1")),
+    *(f"serving/experiment_{name}" for name in ("metrics_v2", "checks_v1", "decisions_v1", "weights_v1", "parts_v1")),
 ]
 DERIVED = ["derived.experiment_state", "derived.experiment_moments", "derived.experiment_tallies"]
 
@@ -168,6 +172,8 @@ def test_a_day_is_what_is_known_up_to_it(settings):
     }
     assert {(result.n, result.n_control) for result in results} == {(30, 30)}
     assert next(check for check in found if check.check_name == "sample_ratio").ok
+    novelty = next(check for check in found if check.check_name == "novelty:treatment")
+    assert (novelty.ok, novelty.p) == (True, None), "all came on one day"
 
 
 def test_the_same_again_does_nothing_and_a_late_row_is_carried_forward(settings):
@@ -190,6 +196,55 @@ def test_days_in_a_backfill_give_the_daily_numbers(settings, tmp_path):
     assert measure(again, DAYS[0]).keys == tuple(DAYS)
     for table in (*DERIVED, "serving.experiment_metrics", "serving.experiment_checks"):
         assert rows(again, table) == rows(settings, table)
+    assert [_page(again, day) for day in DAYS] == [_page(settings, day) for day in DAYS]
+
+
+def _page(settings: Settings, day: date) -> str:
+    page = read_page(Home(settings.home), "exp", day.isoformat())
+    assert page is not None
+    return page.decode()
+
+
+def test_every_day_has_a_page_with_the_days_before_it_and_a_late_row_draws_it_again(settings):
+    text = DESIGN.replace("primary_metric: purchase_rate", "primary_metric: revenue")
+    (settings.include / "experiments" / "exp.yaml").write_text(text, encoding="utf-8")
+    for day in DAYS:
+        land(settings, day, gain=1)
+        measure(settings, day)
+    assert page_days(Home(settings.home)) == {"exp": DAYS}
+    for number, day in enumerate(DAYS, 1):
+        titles = {f"<title>{one}: " for one in DAYS[:number]}
+        curve = _page(settings, day).split("Effect day by day")[-1]
+        assert {title for title in titles if title in curve} == titles, "a point a day up to the page's"
+        assert "2026-01-08" not in curve
+    before = [_page(settings, day) for day in DAYS]
+    land(settings, DAYS[1], late=Decimal("2.50"), gain=1)
+    measure(settings, DAYS[1])
+    after = [_page(settings, day) for day in DAYS]
+    assert [old != new for old, new in zip(before, after, strict=True)] == [False, True, True]
+
+
+def test_dimensions_are_checked_and_shown_by_the_daily_job(settings, tmp_path):
+    text = DESIGN + "dimensions: [activity]\nsegments: [{name: new, where: {activity: ['0']}}]\n"
+    (settings.include / "experiments" / "exp.yaml").write_text(text, encoding="utf-8")
+    _all(settings)
+    checks = {row["check_name"]: row for row in rows(settings, "serving.experiment_checks")[DAYS[2]]}
+    assert checks["sample_ratio_by:activity"]["ok"]
+    assert "<h3>activity = 0</h3>" in _page(settings, DAYS[2])
+    assert "<h3>new</h3>" in _page(settings, DAYS[2])
+    page = render_page(read_analysis(settings, "exp", DAYS[2])).split("<h2>By segment")[-1]
+    assert page == _page(settings, DAYS[2]).split("<h2>By segment")[-1], "the same parts, read back from the lake"
+    parts = rows(settings, "serving.experiment_parts")[DAYS[2]]
+    assert {(row["part"], row["part_name"], row["part_value"]) for row in parts} == {
+        ("segment", "new", ""),
+        ("dimension", "activity", "0"),
+    }
+    assert {(row["n"], row["n_control"]) for row in parts} == {(30, 30)}, "all came before they did anything"
+    metrics = rows(settings, "serving.experiment_metrics")
+    (settings.include / "experiments" / "exp.yaml").write_text(DESIGN, encoding="utf-8")
+    measure(settings, DAYS[0])
+    assert rows(settings, "serving.experiment_metrics") == metrics
+    assert rows(settings, "serving.experiment_parts") == {}
 
 
 def test_a_changed_design_builds_its_days_again(settings):
@@ -206,7 +261,7 @@ def test_an_experiment_that_has_not_begun_gives_no_rows_and_says_so(settings):
     path.write_text(DESIGN + "start: 2026-01-07\n", encoding="utf-8")
     land(settings, DAYS[0])
     result = measure(settings, DAYS[0])
-    assert [table.rows for table in result.tables] == [0, 0, 0, 2]
+    assert [table.rows for table in result.tables] == [0, 0, 0, 2, 0]
     assert result.notes["without_result"] == {"exp": "starts on 2026-01-07"}
 
 
