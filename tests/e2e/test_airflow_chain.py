@@ -24,7 +24,7 @@ def runs_by_day(airflow: object, dag: str) -> Counter[str]:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(2400)
+@pytest.mark.timeout(3000)
 def test_days_flow_through_airflow_and_a_late_delivery_rebuilds_its_days(tmp_path: Path) -> None:
     world = lay_world(tmp_path / "airflow", users=200, items=100, days=2, seed=5)
     settings, days = world.settings, world.days
@@ -32,17 +32,17 @@ def test_days_flow_through_airflow_and_a_late_delivery_rebuilds_its_days(tmp_pat
     with session(settings, start=days[0]) as airflow:
         airflow.unpause(DAGS)
         airflow.backfill(PRODUCER, days[0], days[-1])
-        airflow.wait_until({(dag, key) for dag in DAGS for key in keys}, timeout=600)
-        airflow.wait_quiet(timeout=300)
+        airflow.wait_until({(dag, key) for dag in DAGS for key in keys}, timeout=1500)
+        airflow.wait_quiet(timeout=600)
         assert_same_as_by_hand(world, settings, tmp_path / "by-hand")
-        govern(airflow, days, timeout=300)
+        govern(airflow, days, timeout=600)
         before = {dag: runs_by_day(airflow, dag) for dag in DAGS}
         following = (days[-1] + timedelta(days=1)).isoformat()
         deliver_late(settings, day=days[-1].isoformat(), to=following)
         airflow.trigger_partition(PRODUCER, following)
         expected = {("clean_daily", following), ("clean_daily", keys[-1]), ("people_daily", following)}
-        airflow.wait_until({(PRODUCER, following), *expected}, timeout=300)
-        airflow.wait_quiet(timeout=300)
+        airflow.wait_until({(PRODUCER, following), *expected}, timeout=600)
+        airflow.wait_quiet(timeout=600)
         more = runs_by_day(airflow, "clean_daily") - before["clean_daily"]
         assert more == {keys[-1]: 1, following: 1}, "exactly the touched days, once"
         assert runs_by_day(airflow, "experiments_daily")[keys[-1]] == before["experiments_daily"][keys[-1]] + 1
