@@ -17,6 +17,7 @@ import scipy.sparse as sp
 
 from crossdomain.recommend import reasons
 from crossdomain.recommend.als import AlsModel, Folder
+from crossdomain.recommend.arms import ARM_SOURCES, CHAMPION, POPULARITY, Arms
 from crossdomain.recommend.champion import POPULAR
 from crossdomain.recommend.evaluate import boosted
 from crossdomain.recommend.folding import REASONS, Factors
@@ -165,11 +166,15 @@ class Scorer:
         audience: People, items and what is known of them.
         champions: By target domain.
         settings: ``top_k``, ``popularity_power`` and ``threads`` are used.
+        arms: What persons are shown instead, under experiments; None: there are none.
+        trials: By target domain the model that arms name, the champion or where popularity is champion another one.
     """
 
     audience: Audience
     champions: Mapping[str, Served]
     settings: RecommendSettings
+    arms: Arms | None = None
+    trials: Mapping[str, Served] = field(default_factory=dict)
 
     def blocks(self) -> Iterator[slice]:
         """Persons in blocks; one without persons where there are none."""
@@ -195,9 +200,9 @@ class Scorer:
     @cached_property
     def _models(self) -> dict[str, _Model]:
         items, threads = self.audience.items, self.settings.threads
-        models = {}
-        for served in self.champions.values():
-            if served.model is not None:
+        models: dict[str, _Model] = {}
+        for served in (*self.champions.values(), *self.trials.values()):
+            if served.model is not None and served.version not in models:
                 fold, known = served.model.aligned(items)
                 folder = Folder(fold, items, served.model.regularization, threads)
                 models[served.version] = _Model(fold, known, folder)
@@ -205,15 +210,27 @@ class Scorer:
 
     @cached_property
     def _targets(self) -> list[_Target]:
-        return [self._target(place, name) for place, name in enumerate(sorted(self.audience.items.domains))]
+        names = enumerate(sorted(self.audience.items.domains))
+        return [self._target(place, name, self.champions[name]) for place, name in names]
+
+    @cached_property
+    def _trials(self) -> list[_Target]:
+        """Of each target what arms that name a model are served by: the champion, where it is a model."""
+        names = sorted(self.audience.items.domains)
+        return [
+            champion
+            if champion.served.model is not None or name not in self.trials
+            else self._target(champion.place, name, self.trials[name])
+            for name, champion in zip(names, self._targets, strict=True)
+        ]
 
     @cached_property
     def _encoder(self) -> _Encoder:
-        return _Encoder(self.audience, [target.served.version for target in self._targets])
+        return _Encoder(self.audience, [target.served.version for target in self._trials], self.arms)
 
-    def _target(self, place: int, name: str) -> _Target:
+    def _target(self, place: int, name: str, served: Served) -> _Target:
         items = self.audience.items
-        domain, served = items.domains.index(name), self.champions[name]
+        domain = items.domains.index(name)
         if served.model is None:
             return _Target(place, domain, served, np.zeros(0, dtype=np.int64), np.zeros((0, 0), dtype=np.float32))
         span, model = items.span(domain), self._models[served.version]
@@ -226,19 +243,43 @@ class Scorer:
         personal = people.may_personalise(target.domain)[block.persons]
         reached = people.may_reach(target.domain)[block.persons]
         self._popular(block, target, np.flatnonzero(reached & ~personal), "unpersonalised")
+        for source, members in self._by_arm(block.persons, personal):
+            if source == CHAMPION:
+                self._champion(block, target, members)
+            elif source == POPULARITY:
+                self._popular(block, target, np.flatnonzero(members), "popular")
+            else:
+                self._modelled(block, self._trials[target.place], members, source)
+
+    def _by_arm(self, persons: slice, personal: Bools) -> Iterator[tuple[str, Bools]]:
+        """Where lists come from, and the persons of a block whose lists do."""
+        if self.arms is None:
+            yield CHAMPION, personal
+            return
+        source = self.arms.source[persons]
+        for code in np.unique(source):
+            yield ARM_SOURCES[code], personal & (source == code)
+
+    def _champion(self, block: _Block, target: _Target, members: Bools) -> None:
         if target.served.model is None:
-            self._popular(block, target, np.flatnonzero(personal), "popular")
+            self._popular(block, target, np.flatnonzero(members), "popular")
             return
         warm = np.diff(block.known.evidence[:, self.audience.items.span(target.domain)].indptr) > 0
-        for segment, members in (("warm", personal & warm), ("cold", personal & ~warm)):
+        for segment, part in (("warm", members & warm), ("cold", members & ~warm)):
             serves = target.served.serves.get(segment, "als")
             if serves == POPULAR:
-                self._popular(block, target, np.flatnonzero(members), "popular")
-                continue
-            evidence = self._evidence(block, target, serves)
+                self._popular(block, target, np.flatnonzero(part), "popular")
+            else:
+                self._modelled(block, target, part, serves)
+
+    def _modelled(self, block: _Block, target: _Target, members: Bools, source: str) -> None:
+        """Lists by the model, and by popularity for whom it knows nothing of; so too where there is no model."""
+        informed = np.zeros(len(members), dtype=bool)
+        if target.served.model is not None:
+            evidence = self._evidence(block, target, source)
             informed = self._informed(evidence, target.served.version) & bool(len(target.candidates))
-            self._personal(block, target, np.flatnonzero(members & informed), serves)
-            self._popular(block, target, np.flatnonzero(members & ~informed), "fallback")
+            self._personal(block, target, np.flatnonzero(members & informed), source)
+        self._popular(block, target, np.flatnonzero(members & ~informed), "fallback")
 
     def _evidence(self, block: _Block, target: _Target, source: str) -> sp.csr_matrix:
         if source == "als":
@@ -315,6 +356,7 @@ class _Encoder:
 
     audience: Audience
     versions: list[str]
+    arms: Arms | None
 
     def table(self, persons: slice, lists: Lists) -> pa.Table:
         filled = lists.item >= 0
@@ -331,9 +373,17 @@ class _Encoder:
             _dictionary(source, pa.array(SOURCES, pa.string())),
             self._reason(source, lists.because[filled]),
             _dictionary(np.where(personal, place, len(names)), pa.array([*self.versions, POPULAR], pa.string())),
-            pa.nulls(len(rank), pa.string()),
+            self._variant(persons, person, source),
         ]
         return pa.Table.from_arrays(columns, schema=SCHEMA)
+
+    def _variant(self, persons: slice, person: npt.NDArray[np.int32], source: npt.NDArray[np.int8]) -> pa.Array:
+        """Variants of the rows; a list that uses nothing of the person is no variant of anything."""
+        if self.arms is None:
+            return pa.nulls(len(person), pa.string())
+        code = self.arms.variant[persons][person]
+        none = (code < 0) | (source == SOURCES.index("unpersonalised"))
+        return pa.array(self.arms.names, pa.string()).take(pa.array(code, mask=none))
 
     def _reason(self, source: npt.NDArray[np.int8], because: npt.NDArray[np.int32]) -> pa.DictionaryArray:
         plain = [reasons.encode(code) for code in (reasons.TASTE, reasons.POPULAR, reasons.POPULAR_WITH_ALL)]
