@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from crossdomain.jobs.behaviour import Histories, config, event_window, first_day, read_histories, recommend_settings
 from crossdomain.jobs.model import Input, Job, JobContext
 from crossdomain.jobs.recommendation_variants import arms, trial_versions, variant_config, variant_inputs
+from crossdomain.jobs.shown import greatest_topics, list_inputs, read_shown
 from crossdomain.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,7 +41,14 @@ def build(ctx: JobContext) -> None:
     settings = recommend_settings(ctx)
     histories = read_histories(ctx, settings, first_day(ctx.ds, settings), ctx.ds)
     decayed = decayed_counts(*histories.ages(), len(histories.items), settings.popularity_half_life_days)
-    audience = Audience(people=histories.people, items=histories.items, histories=histories, decayed=decayed)
+    audience = Audience(
+        people=histories.people,
+        items=histories.items,
+        histories=histories,
+        decayed=decayed,
+        topic=greatest_topics(ctx, histories.items) if settings.topic_cap else None,
+        shown=read_shown(ctx, histories, settings.repeat_days) if settings.repeat_days else None,
+    )
     champions, under = _champions(ctx), arms(ctx, histories.people.person)
     trials = {} if under is None else _trials(ctx, champions)
     scorer = Scorer(audience, champions, settings, under, trials)
@@ -117,6 +125,7 @@ JOB = Job(
         Input(table="serving.champions"),
         Input(table="serving.transfer"),
         *variant_inputs(),
+        *list_inputs(),
     ),
     outputs=("serving.recommendations", "serving.popular_items", "serving.recommendation_coverage"),
     run=build,

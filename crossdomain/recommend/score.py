@@ -23,7 +23,7 @@ from crossdomain.recommend.evaluate import boosted
 from crossdomain.recommend.folding import REASONS, Factors
 from crossdomain.recommend.interactions import Bools, Floats, Ints, Items, Known, People, hide
 from crossdomain.recommend.popularity import boost, popular_lists
-from crossdomain.recommend.rerank import cap_groups
+from crossdomain.recommend.rerank import are_in, cap_groups, put_last
 from crossdomain.recommend.settings import RecommendSettings
 from crossdomain.recommend.topk import rank_blocks
 
@@ -75,6 +75,13 @@ class Histories(Protocol):
         """What is known of them."""
 
 
+class Shown(Protocol):
+    """Where what persons were shown on the days before comes from."""
+
+    def of(self, persons: slice) -> sp.csr_matrix:
+        """Persons × all items; a stored cell is an item that the person has been shown often enough."""
+
+
 @dataclass(frozen=True)
 class Audience:
     """What scoring knows of people and items on a day.
@@ -84,12 +91,16 @@ class Audience:
         items: All items.
         histories: What is known of persons.
         decayed: Decayed popularity of all items.
+        topic: The greatest topic of each item; -1 where none is known. None where topics do not count.
+        shown: What was shown too often; None where repeats do not count.
     """
 
     people: People
     items: Items
     histories: Histories
     decayed: Floats
+    topic: Ints | None = None
+    shown: Shown | None = None
 
 
 @dataclass(frozen=True)
@@ -155,6 +166,7 @@ class _Block:
     persons: slice
     known: Known
     lists: Lists
+    shown: sp.csr_matrix | None = None
     vectors: dict[tuple[str, str], Factors] = field(default_factory=dict)
 
 
@@ -192,7 +204,8 @@ class Scorer:
         """
         items = self.audience.items
         lists = Lists.empty(persons.stop - persons.start, len(items.domains), self.settings.top_k)
-        block = _Block(persons, self.audience.histories.of(persons), lists)
+        shown = None if self.audience.shown is None else self.audience.shown.of(persons)
+        block = _Block(persons, self.audience.histories.of(persons), lists, shown)
         for target in self._targets:
             self._fill(block, target)
         return self._encoder.table(persons, lists)
@@ -301,13 +314,11 @@ class Scorer:
             block.vectors[name] = model.folder.people(known)
         vectors = block.vectors[name][rows]
         excluded = block.known.unwanted[rows][:, target.candidates].tocsr()
-        k, cap, creator = self.settings.top_k, self.settings.creator_cap, self.audience.items.creator
-        pool = k * _POOL if cap and creator is not None else k
+        k = self.settings.top_k
+        pool = k * _POOL if self._caps or block.shown is not None else k
         chosen = np.full((len(rows), k), -1, dtype=np.int64)
         for ranked in rank_blocks(vectors, target.factors, excluded, pool, threads=threads):
-            item, score = ranked.item, ranked.score
-            if cap and creator is not None:
-                item, score = cap_groups(item, score, creator[target.candidates], cap, k)
+            item, score = self._reranked(block, target, rows[ranked.rows], ranked.item, ranked.score)
             here = item >= 0
             chosen[ranked.rows][here] = target.candidates[item[here]]
             block.lists.score[rows[ranked.rows], target.place] = np.where(here, score, 0)
@@ -315,6 +326,24 @@ class Scorer:
         block.lists.item[rows, target.place] = chosen
         block.lists.source[rows, target.place] = SOURCES.index(source)
         block.lists.because[rows, target.place] = because
+
+    @cached_property
+    def _caps(self) -> list[tuple[Ints, int]]:
+        """Groups of items and how many of a group come first; the last one is kept where not all can be."""
+        caps = [
+            (self.audience.topic, self.settings.topic_cap),
+            (self.audience.items.creator, self.settings.creator_cap),
+        ]
+        return [(group, most) for group, most in caps if group is not None and most]
+
+    def _reranked(self, block: _Block, target: _Target, rows: Ints, item: Ints, score: Floats) -> tuple[Ints, Floats]:
+        pool, k = item.shape[1], self.settings.top_k
+        if block.shown is not None:
+            late = are_in(item, block.shown[rows][:, target.candidates].tocsr())
+            item, score = put_last(item, score, late, pool)
+        for group, most in self._caps:
+            item, score = cap_groups(item, score, group[target.candidates], most, pool)
+        return item[:, :k], score[:, :k]
 
     def _popular(self, block: _Block, target: _Target, rows: Ints, source: str) -> None:
         items, excluded = self.audience.items, block.known.unwanted[rows]
