@@ -116,7 +116,7 @@ def _config(settings: Settings) -> dict[str, Any]:
 
 JOB = Job(
     name="score",
-    version=5,
+    version=6,
     inputs=(
         event_window(),
         Input(table="derived.people"),

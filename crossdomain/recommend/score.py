@@ -423,18 +423,33 @@ class _Encoder:
         items = len(self.audience.items)
         pairs, which = np.unique(because[owing, 0] * np.int64(items + 1) + because[owing, 1] + 1, return_inverse=True)
         code[owing] = len(plain) + which
-        texts = np.array([*self._item_texts, ""], dtype=object)
-        first, second = texts[pairs // (items + 1)], texts[pairs % (items + 1) - 1]
-        both = [
-            reasons.because_text(a, b) if b else reasons.because_text(a) for a, b in zip(first, second, strict=True)
-        ]
+        both = self._because(pairs // (items + 1), pairs % (items + 1) - 1)
         return _dictionary(code, pa.array([*plain, *both], pa.string()))
+
+    def _because(self, first: Ints, second: Ints) -> list[str]:
+        """The stored reasons of one or two items (-1: none), with what two have in common."""
+        creator, topic = self.audience.items.creator, self.audience.topic
+        columns = (first, second, _shared(creator, first, second), _shared(topic, first, second))
+        texts = self._item_texts
+        return [
+            reasons.because_text(texts[a], texts[b], creator=by >= 0, topic=of if of >= 0 else None)
+            if b >= 0
+            else reasons.because_text(texts[a])
+            for a, b, by, of in zip(*(one.tolist() for one in columns), strict=True)
+        ]
 
     @cached_property
     def _item_texts(self) -> list[str]:
         items = self.audience.items
         domains = [items.domains[domain] for domain in items.domain]
         return reasons.item_texts(zip(domains, items.item_id.to_pylist(), strict=True))
+
+
+def _shared(group: Ints | None, first: Ints, second: Ints) -> Ints:
+    """The group that both items of a pair are in; -1 where they are not, or where there is no second (-1)."""
+    if group is None:
+        return np.full(len(first), -1, dtype=np.int64)
+    return np.where((second >= 0) & (group[first] == group[second]), group[first], -1)
 
 
 def _dictionary(codes: npt.NDArray[np.integer], values: pa.Array) -> pa.DictionaryArray:
