@@ -59,7 +59,7 @@ def needed_days(settings: Settings, tables: TableRegistry) -> dict[str, int]:
         needed[spec.full_name] = late + (2 if spec.kind == "sequential" else 1)
     for one in map(job, NAMES):
         for wanted in one.inputs:
-            needed[wanted.table] = max(needed[wanted.table], (wanted.days or 1) + late)
+            needed[wanted.table] = max(needed[wanted.table], (wanted.days or 1) + wanted.before + late)
     return needed
 
 

@@ -32,12 +32,21 @@ class Input:
         delivered: ``any`` row; rows known by the key's day (``until``); rows that were delivered on the
             key's day (``on``; on the declared start also those of before).
         optional: Whether days may be missing.
+        before: Whether the days end on the day before the key: what is known when the key's day begins.
+        when: Whether the job reads it at all under some settings; what is not read is no part of its fingerprint.
     """
 
     table: str
     days: int | None = 1
     delivered: Delivered = "any"
     optional: bool = False
+    before: bool = False
+    when: Callable[[Settings], bool] = lambda settings: True
+
+    def __post_init__(self) -> None:
+        """Of days before the key's those may be missing that lie before the start of the data."""
+        if self.before and not self.optional:
+            raise ValueError(f"{self.table}: what is read of the days before must be optional")
 
 
 @dataclass(frozen=True, kw_only=True)

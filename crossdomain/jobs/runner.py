@@ -72,7 +72,7 @@ def _has_inputs(job: Job, ds: date, settings: Settings) -> bool:
         return all(
             any(partition.ds == ds for partition in lake.partitions(tables.get(wanted.table)))
             for wanted in job.inputs
-            if not wanted.optional
+            if not wanted.optional and wanted.when(settings)
         )
 
 
@@ -198,6 +198,8 @@ class _Resolver:
         versions: dict[str, str] = {}
         views = []
         for wanted in self.job.inputs:
+            if not wanted.when(self.settings):
+                continue
             partitions = self._window(wanted)
             where, version = self._known(wanted, partitions)
             versions[wanted.table] = version
@@ -221,16 +223,19 @@ class _Resolver:
             raise InputError(f"{self.ds} lies before the declared start of the data, {self.settings.start}")
 
     def _window(self, wanted: Input) -> list[Partition]:
-        first, spec = self._first(wanted), self.tables.get(wanted.table)
+        first, last, spec = self._first(wanted), self._last(wanted), self.tables.get(wanted.table)
         if spec.part == DS:
-            return self.lake.holding(spec, first, self.ds)
-        found = [partition for partition in self.lake.partitions(spec) if first <= partition.ds <= self.ds]
+            return self.lake.holding(spec, first, last)
+        found = [partition for partition in self.lake.partitions(spec) if first <= partition.ds <= last]
         if not wanted.optional:
             self._refuse_gaps(wanted, first, {partition.ds for partition in found})
         return found
 
     def _first(self, wanted: Input) -> date:
-        return date.min if wanted.days is None else self.ds - timedelta(days=wanted.days - 1)
+        return date.min if wanted.days is None else self._last(wanted) - timedelta(days=wanted.days - 1)
+
+    def _last(self, wanted: Input) -> date:
+        return self.ds - timedelta(days=1) if wanted.before else self.ds
 
     def _refuse_gaps(self, wanted: Input, first: date, present: set[date]) -> None:
         # A job reads the key's own day always; other days only from the declared start on.
@@ -249,7 +254,7 @@ class _Resolver:
     def _known(self, wanted: Input, partitions: Sequence[Partition]) -> tuple[str, str]:
         """Which rows of the partitions the job sees, as a condition, and their version."""
         if self.tables.get(wanted.table).part == DS:
-            return self._of_days(self._first(wanted), partitions)
+            return self._of_days(self._first(wanted), self._last(wanted), partitions)
         if wanted.delivered == "any":
             return "true", _digest([(partition.values["ds"], partition.checksum) for partition in partitions])
         footers = self.lake.footers(file for partition in partitions for file in partition.files)
@@ -264,10 +269,10 @@ class _Resolver:
         ]
         return f"{DELIVERED_DS} {'<=' if until else '='} DATE '{day}'", _digest(parts)
 
-    def _of_days(self, first: date, partitions: Sequence[Partition]) -> tuple[str, str]:
+    def _of_days(self, first: date, last: date, partitions: Sequence[Partition]) -> tuple[str, str]:
         """Of raw, whose files hold whole deliveries, only the rows of the days that are asked for count."""
         footers = self.lake.footers(file for partition in partitions for file in partition.files)
-        days = (first.isoformat(), self.ds.isoformat())
+        days = (first.isoformat(), last.isoformat())
         parts = sorted(
             (tuple(partition.values.values()), day, checksum)
             for partition in partitions

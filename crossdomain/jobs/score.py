@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crossdomain.jobs.behaviour import Histories, config, event_window, first_day, read_histories, recommend_settings
 from crossdomain.jobs.model import Input, Job, JobContext
+from crossdomain.jobs.recommendation_variants import arms, trial_versions, variant_config, variant_inputs
+from crossdomain.jobs.shown import greatest_topics, list_inputs, read_shown
+from crossdomain.settings import Settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,8 +41,17 @@ def build(ctx: JobContext) -> None:
     settings = recommend_settings(ctx)
     histories = read_histories(ctx, settings, first_day(ctx.ds, settings), ctx.ds)
     decayed = decayed_counts(*histories.ages(), len(histories.items), settings.popularity_half_life_days)
-    audience = Audience(people=histories.people, items=histories.items, histories=histories, decayed=decayed)
-    scorer = Scorer(audience, _champions(ctx), settings)
+    audience = Audience(
+        people=histories.people,
+        items=histories.items,
+        histories=histories,
+        decayed=decayed,
+        topic=greatest_topics(ctx, histories.items) if settings.topic_cap else None,
+        shown=read_shown(ctx, histories, settings.repeat_days) if settings.repeat_days else None,
+    )
+    champions, under = _champions(ctx), arms(ctx, histories.people.person)
+    trials = {} if under is None else _trials(ctx, champions)
+    scorer = Scorer(audience, champions, settings, under, trials)
     taken_up = ctx.write_blocks(
         "serving.recommendations",
         ((f"{block.start:010d}-{block.stop:010d}", partial(scorer.rows, block)) for block in scorer.blocks()),
@@ -85,9 +97,26 @@ def _champions(ctx: JobContext) -> dict[str, Served]:
     }
 
 
+def _trials(ctx: JobContext, champions: dict[str, Served]) -> dict[str, Served]:
+    """By target domain the model that arms of experiments name, where there is one."""
+    from crossdomain.recommend.als import from_files
+    from crossdomain.recommend.score import Served
+
+    known = {served.version: served.model for served in champions.values()}
+    standing = {name: ("als" if one.model else "popularity", one.version) for name, one in champions.items()}
+    versions = trial_versions(ctx, standing)
+    for version in sorted(set(versions.values()) - set(known)):
+        known[version] = from_files("model", ctx.models.load("als", version))
+    return {domain: Served(version, known[version]) for domain, version in versions.items()}
+
+
+def _config(settings: Settings) -> dict[str, Any]:
+    return {**config(settings), **variant_config(settings)}
+
+
 JOB = Job(
     name="score",
-    version=5,
+    version=6,
     inputs=(
         event_window(),
         Input(table="derived.people"),
@@ -95,9 +124,11 @@ JOB = Job(
         Input(table="derived.duplicate_items"),
         Input(table="serving.champions"),
         Input(table="serving.transfer"),
+        *variant_inputs(),
+        *list_inputs(),
     ),
     outputs=("serving.recommendations", "serving.popular_items", "serving.recommendation_coverage"),
     run=build,
-    config=config,
+    config=_config,
     tells_unchanged=True,  # of models and their metrics, which are published too
 )

@@ -1,7 +1,8 @@
 """Reasons: what is stored with a recommendation, and how a reader words it.
 
 Stored is a compact JSON text of a code and the items it rests on: ``{"code":"because","items":[["beauty",
-"123"]]}``. It comes from the model that gave the score; words are made when somebody reads it.
+"123"]]}``; where two items are of one lecturer or brand, or mostly of one topic, the code says so. It comes from the
+model that gave the score; words are made when somebody reads it.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ from dataclasses import dataclass
 from crossdomain.errors import InputError
 
 BECAUSE = "because"
+BECAUSE_CREATOR = "because_creator"
+BECAUSE_TOPIC = "because_topic"
 TASTE = "taste"
 POPULAR = "popular"
 POPULAR_WITH_ALL = "popular_with_all"
 
 _WORDS = {
     BECAUSE: ("因为你看过{titles}", "because of {titles}"),
+    BECAUSE_CREATOR: ("因为你看过{name}的{titles}", "because of {titles} by {name}"),
+    BECAUSE_TOPIC: ("因为你关注“{name}”，看过{titles}", "because of your interest in “{name}”: {titles}"),
     TASTE: ("口味相近的人也喜欢", "liked by people with your taste"),
     POPULAR: ("近期热门", "popular now"),
     POPULAR_WITH_ALL: ("大家都在看（未使用您的个人信息）", "popular with everybody; nothing about you was used"),
@@ -27,10 +32,11 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Reason:
-    """A code and the (domain, item_id) pairs it rests on, the strongest first."""
+    """A code, the (domain, item_id) pairs it rests on, the strongest first, and the topic that these share."""
 
     code: str
     items: tuple[tuple[str, str], ...] = ()
+    topic: int | None = None
 
 
 def encode(code: str, items: Sequence[tuple[str, str]] = ()) -> str:
@@ -46,9 +52,20 @@ def item_texts(items: Iterable[tuple[str, str]]) -> list[str]:
     return [json.dumps(list(item), ensure_ascii=False, separators=(",", ":")) for item in items]
 
 
-def because_text(*texts: str) -> str:
-    """The stored text of ``because`` some items, from what stands for each; as ``encode`` gives it."""
-    return f'{{"code":"{BECAUSE}","items":[{",".join(texts)}]}}'
+def because_text(*texts: str, creator: bool = False, topic: int | None = None) -> str:
+    """The stored text of ``because`` some items, from what stands for each; as ``encode`` gives it.
+
+    Args:
+        texts: What stands for each item.
+        creator: Whether all items are of one lecturer or brand.
+        topic: Else the topic that they share, if they do.
+    """
+    items = f'"items":[{",".join(texts)}]'
+    if creator:
+        return f'{{"code":"{BECAUSE_CREATOR}",{items}}}'
+    if topic is not None:
+        return f'{{"code":"{BECAUSE_TOPIC}",{items},"topic":{topic}}}'
+    return f'{{"code":"{BECAUSE}",{items}}}'
 
 
 def decode(text: str) -> Reason:
@@ -60,26 +77,49 @@ def decode(text: str) -> Reason:
     try:
         content = json.loads(text)
         items = tuple((str(domain), str(item_id)) for domain, item_id in content.get("items", []))
-        return Reason(content["code"], items)
+        topic = content.get("topic")
+        return Reason(content["code"], items, None if topic is None else int(topic))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{text!r} is not a reason of a recommendation: {error!r}") from error
 
 
-def describe(reason: Reason, titles: Mapping[tuple[str, str], str]) -> tuple[str, str]:
+def describe(
+    reason: Reason,
+    titles: Mapping[tuple[str, str], str],
+    *,
+    creators: Mapping[tuple[str, str], str] | None = None,
+    topics: Mapping[int, tuple[str, str]] | None = None,
+) -> tuple[str, str]:
     """A reason in Chinese and English.
 
     Args:
         reason: The reason.
         titles: Titles of items; an item without one is named by its id.
+        creators: Names of the lecturers or brands of items. Without the name only the items are said.
+        topics: Names of topics in Chinese and English. Without the name only the items are said.
 
     Raises:
         InputError: The code is unknown.
     """
     if reason.code not in _WORDS:
         raise InputError(f"{reason.code!r} is no code of a reason; there are {', '.join(sorted(_WORDS))}")
+    code, shared = reason.code, _shared(reason, creators or {}, topics or {})
+    if shared is None and code in (BECAUSE_CREATOR, BECAUSE_TOPIC):
+        code = BECAUSE
     names = [titles.get(item) or item[1] for item in reason.items]
-    chinese, english = _WORDS[reason.code]
+    chinese, english = _WORDS[code]
+    in_chinese, in_english = shared or ("", "")
     return (
-        chinese.format(titles="、".join(f"《{name}》" for name in names)),
-        english.format(titles=", ".join(f"“{name}”" for name in names)),
+        chinese.format(titles="、".join(f"《{name}》" for name in names), name=in_chinese),
+        english.format(titles=", ".join(f"“{name}”" for name in names), name=in_english),
     )
+
+
+def _shared(
+    reason: Reason, creators: Mapping[tuple[str, str], str], topics: Mapping[int, tuple[str, str]]
+) -> tuple[str, str] | None:
+    """What the items share, in Chinese and English; None where it has no name here."""
+    if reason.code == BECAUSE_TOPIC and reason.topic is not None:
+        return topics.get(reason.topic)
+    name = creators.get(reason.items[0]) if reason.code == BECAUSE_CREATOR and reason.items else None
+    return None if name is None else (name, name)

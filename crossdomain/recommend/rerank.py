@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy.sparse as sp
 
-from crossdomain.recommend.interactions import Floats, Ints
+from crossdomain.recommend.interactions import Bools, Floats, Ints
 
 
 def cap_groups(item: Ints, score: Floats, group: Ints, most: int, k: int) -> tuple[Ints, Floats]:
@@ -27,9 +28,41 @@ def cap_groups(item: Ints, score: Floats, group: Ints, most: int, k: int) -> tup
         return item[:, :k], score[:, :k]
     groups = np.where(item >= 0, group[np.maximum(item, 0)], -1)
     over = (_earlier(groups) >= most) & (groups >= 0)
-    late = np.where(item < 0, 2, over)
-    order = np.argsort(late, axis=1, kind="stable")[:, :k]
+    return put_last(item, score, over, k)
+
+
+def put_last(item: Ints, score: Floats, late: Bools, k: int) -> tuple[Ints, Floats]:
+    """The best k of each list, what is late after what is not; within both the order stays.
+
+    Args:
+        item: People × pool item positions, best first; -1 for none, at the end.
+        score: Their scores.
+        late: People × pool, whether an item comes after.
+        k: Length of the lists.
+
+    Returns:
+        Items and scores, people × k.
+    """
+    place = np.where(item < 0, 2, late)
+    order = np.argsort(place, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(item, order, axis=1), np.take_along_axis(score, order, axis=1)
+
+
+def are_in(item: Ints, chosen: sp.csr_matrix) -> Bools:
+    """Whether items are among those of their row.
+
+    Args:
+        item: People × pool item positions; -1 for none, which is in nothing.
+        chosen: People × items; a stored cell is an item of the row.
+
+    Returns:
+        People × pool.
+    """
+    width = chosen.shape[1]
+    stored = np.repeat(np.arange(chosen.shape[0]), np.diff(chosen.indptr)) * width + chosen.indices
+    asked = np.arange(item.shape[0])[:, None] * width + item
+    found: Bools = np.isin(asked, stored) & (item >= 0)
+    return found
 
 
 def _earlier(groups: Ints) -> Ints:

@@ -17,12 +17,13 @@ import scipy.sparse as sp
 
 from crossdomain.recommend import reasons
 from crossdomain.recommend.als import AlsModel, Folder
+from crossdomain.recommend.arms import ARM_SOURCES, CHAMPION, POPULARITY, Arms
 from crossdomain.recommend.champion import POPULAR
 from crossdomain.recommend.evaluate import boosted
 from crossdomain.recommend.folding import REASONS, Factors
 from crossdomain.recommend.interactions import Bools, Floats, Ints, Items, Known, People, hide
 from crossdomain.recommend.popularity import boost, popular_lists
-from crossdomain.recommend.rerank import cap_groups
+from crossdomain.recommend.rerank import are_in, cap_groups, put_last
 from crossdomain.recommend.settings import RecommendSettings
 from crossdomain.recommend.topk import rank_blocks
 
@@ -74,6 +75,13 @@ class Histories(Protocol):
         """What is known of them."""
 
 
+class Shown(Protocol):
+    """Where what persons were shown on the days before comes from."""
+
+    def of(self, persons: slice) -> sp.csr_matrix:
+        """Persons × all items; a stored cell is an item that the person has been shown often enough."""
+
+
 @dataclass(frozen=True)
 class Audience:
     """What scoring knows of people and items on a day.
@@ -83,12 +91,16 @@ class Audience:
         items: All items.
         histories: What is known of persons.
         decayed: Decayed popularity of all items.
+        topic: The greatest topic of each item; -1 where none is known. None where topics do not count.
+        shown: What was shown too often; None where repeats do not count.
     """
 
     people: People
     items: Items
     histories: Histories
     decayed: Floats
+    topic: Ints | None = None
+    shown: Shown | None = None
 
 
 @dataclass(frozen=True)
@@ -154,6 +166,7 @@ class _Block:
     persons: slice
     known: Known
     lists: Lists
+    shown: sp.csr_matrix | None = None
     vectors: dict[tuple[str, str], Factors] = field(default_factory=dict)
 
 
@@ -165,11 +178,15 @@ class Scorer:
         audience: People, items and what is known of them.
         champions: By target domain.
         settings: ``top_k``, ``popularity_power`` and ``threads`` are used.
+        arms: What persons are shown instead, under experiments; None: there are none.
+        trials: By target domain the model that arms name, the champion or where popularity is champion another one.
     """
 
     audience: Audience
     champions: Mapping[str, Served]
     settings: RecommendSettings
+    arms: Arms | None = None
+    trials: Mapping[str, Served] = field(default_factory=dict)
 
     def blocks(self) -> Iterator[slice]:
         """Persons in blocks; one without persons where there are none."""
@@ -187,7 +204,8 @@ class Scorer:
         """
         items = self.audience.items
         lists = Lists.empty(persons.stop - persons.start, len(items.domains), self.settings.top_k)
-        block = _Block(persons, self.audience.histories.of(persons), lists)
+        shown = None if self.audience.shown is None else self.audience.shown.of(persons)
+        block = _Block(persons, self.audience.histories.of(persons), lists, shown)
         for target in self._targets:
             self._fill(block, target)
         return self._encoder.table(persons, lists)
@@ -195,9 +213,9 @@ class Scorer:
     @cached_property
     def _models(self) -> dict[str, _Model]:
         items, threads = self.audience.items, self.settings.threads
-        models = {}
-        for served in self.champions.values():
-            if served.model is not None:
+        models: dict[str, _Model] = {}
+        for served in (*self.champions.values(), *self.trials.values()):
+            if served.model is not None and served.version not in models:
                 fold, known = served.model.aligned(items)
                 folder = Folder(fold, items, served.model.regularization, threads)
                 models[served.version] = _Model(fold, known, folder)
@@ -205,15 +223,27 @@ class Scorer:
 
     @cached_property
     def _targets(self) -> list[_Target]:
-        return [self._target(place, name) for place, name in enumerate(sorted(self.audience.items.domains))]
+        names = enumerate(sorted(self.audience.items.domains))
+        return [self._target(place, name, self.champions[name]) for place, name in names]
+
+    @cached_property
+    def _trials(self) -> list[_Target]:
+        """Of each target what arms that name a model are served by: the champion, where it is a model."""
+        names = sorted(self.audience.items.domains)
+        return [
+            champion
+            if champion.served.model is not None or name not in self.trials
+            else self._target(champion.place, name, self.trials[name])
+            for name, champion in zip(names, self._targets, strict=True)
+        ]
 
     @cached_property
     def _encoder(self) -> _Encoder:
-        return _Encoder(self.audience, [target.served.version for target in self._targets])
+        return _Encoder(self.audience, [target.served.version for target in self._trials], self.arms)
 
-    def _target(self, place: int, name: str) -> _Target:
+    def _target(self, place: int, name: str, served: Served) -> _Target:
         items = self.audience.items
-        domain, served = items.domains.index(name), self.champions[name]
+        domain = items.domains.index(name)
         if served.model is None:
             return _Target(place, domain, served, np.zeros(0, dtype=np.int64), np.zeros((0, 0), dtype=np.float32))
         span, model = items.span(domain), self._models[served.version]
@@ -226,19 +256,43 @@ class Scorer:
         personal = people.may_personalise(target.domain)[block.persons]
         reached = people.may_reach(target.domain)[block.persons]
         self._popular(block, target, np.flatnonzero(reached & ~personal), "unpersonalised")
+        for source, members in self._by_arm(block.persons, personal):
+            if source == CHAMPION:
+                self._champion(block, target, members)
+            elif source == POPULARITY:
+                self._popular(block, target, np.flatnonzero(members), "popular")
+            else:
+                self._modelled(block, self._trials[target.place], members, source)
+
+    def _by_arm(self, persons: slice, personal: Bools) -> Iterator[tuple[str, Bools]]:
+        """Where lists come from, and the persons of a block whose lists do."""
+        if self.arms is None:
+            yield CHAMPION, personal
+            return
+        source = self.arms.source[persons]
+        for code in np.unique(source):
+            yield ARM_SOURCES[code], personal & (source == code)
+
+    def _champion(self, block: _Block, target: _Target, members: Bools) -> None:
         if target.served.model is None:
-            self._popular(block, target, np.flatnonzero(personal), "popular")
+            self._popular(block, target, np.flatnonzero(members), "popular")
             return
         warm = np.diff(block.known.evidence[:, self.audience.items.span(target.domain)].indptr) > 0
-        for segment, members in (("warm", personal & warm), ("cold", personal & ~warm)):
+        for segment, part in (("warm", members & warm), ("cold", members & ~warm)):
             serves = target.served.serves.get(segment, "als")
             if serves == POPULAR:
-                self._popular(block, target, np.flatnonzero(members), "popular")
-                continue
-            evidence = self._evidence(block, target, serves)
+                self._popular(block, target, np.flatnonzero(part), "popular")
+            else:
+                self._modelled(block, target, part, serves)
+
+    def _modelled(self, block: _Block, target: _Target, members: Bools, source: str) -> None:
+        """Lists by the model, and by popularity for whom it knows nothing of; so too where there is no model."""
+        informed = np.zeros(len(members), dtype=bool)
+        if target.served.model is not None:
+            evidence = self._evidence(block, target, source)
             informed = self._informed(evidence, target.served.version) & bool(len(target.candidates))
-            self._personal(block, target, np.flatnonzero(members & informed), serves)
-            self._popular(block, target, np.flatnonzero(members & ~informed), "fallback")
+            self._personal(block, target, np.flatnonzero(members & informed), source)
+        self._popular(block, target, np.flatnonzero(members & ~informed), "fallback")
 
     def _evidence(self, block: _Block, target: _Target, source: str) -> sp.csr_matrix:
         if source == "als":
@@ -260,13 +314,11 @@ class Scorer:
             block.vectors[name] = model.folder.people(known)
         vectors = block.vectors[name][rows]
         excluded = block.known.unwanted[rows][:, target.candidates].tocsr()
-        k, cap, creator = self.settings.top_k, self.settings.creator_cap, self.audience.items.creator
-        pool = k * _POOL if cap and creator is not None else k
+        k = self.settings.top_k
+        pool = k * _POOL if self._caps or block.shown is not None else k
         chosen = np.full((len(rows), k), -1, dtype=np.int64)
         for ranked in rank_blocks(vectors, target.factors, excluded, pool, threads=threads):
-            item, score = ranked.item, ranked.score
-            if cap and creator is not None:
-                item, score = cap_groups(item, score, creator[target.candidates], cap, k)
+            item, score = self._reranked(block, target, rows[ranked.rows], ranked.item, ranked.score)
             here = item >= 0
             chosen[ranked.rows][here] = target.candidates[item[here]]
             block.lists.score[rows[ranked.rows], target.place] = np.where(here, score, 0)
@@ -274,6 +326,24 @@ class Scorer:
         block.lists.item[rows, target.place] = chosen
         block.lists.source[rows, target.place] = SOURCES.index(source)
         block.lists.because[rows, target.place] = because
+
+    @cached_property
+    def _caps(self) -> list[tuple[Ints, int]]:
+        """Groups of items and how many of a group come first; the last one is kept where not all can be."""
+        caps = [
+            (self.audience.topic, self.settings.topic_cap),
+            (self.audience.items.creator, self.settings.creator_cap),
+        ]
+        return [(group, most) for group, most in caps if group is not None and most]
+
+    def _reranked(self, block: _Block, target: _Target, rows: Ints, item: Ints, score: Floats) -> tuple[Ints, Floats]:
+        pool, k = item.shape[1], self.settings.top_k
+        if block.shown is not None:
+            late = are_in(item, block.shown[rows][:, target.candidates].tocsr())
+            item, score = put_last(item, score, late, pool)
+        for group, most in self._caps:
+            item, score = cap_groups(item, score, group[target.candidates], most, pool)
+        return item[:, :k], score[:, :k]
 
     def _popular(self, block: _Block, target: _Target, rows: Ints, source: str) -> None:
         items, excluded = self.audience.items, block.known.unwanted[rows]
@@ -315,6 +385,7 @@ class _Encoder:
 
     audience: Audience
     versions: list[str]
+    arms: Arms | None
 
     def table(self, persons: slice, lists: Lists) -> pa.Table:
         filled = lists.item >= 0
@@ -331,9 +402,17 @@ class _Encoder:
             _dictionary(source, pa.array(SOURCES, pa.string())),
             self._reason(source, lists.because[filled]),
             _dictionary(np.where(personal, place, len(names)), pa.array([*self.versions, POPULAR], pa.string())),
-            pa.nulls(len(rank), pa.string()),
+            self._variant(persons, person, source),
         ]
         return pa.Table.from_arrays(columns, schema=SCHEMA)
+
+    def _variant(self, persons: slice, person: npt.NDArray[np.int32], source: npt.NDArray[np.int8]) -> pa.Array:
+        """Variants of the rows; a list that uses nothing of the person is no variant of anything."""
+        if self.arms is None:
+            return pa.nulls(len(person), pa.string())
+        code = self.arms.variant[persons][person]
+        none = (code < 0) | (source == SOURCES.index("unpersonalised"))
+        return pa.array(self.arms.names, pa.string()).take(pa.array(code, mask=none))
 
     def _reason(self, source: npt.NDArray[np.int8], because: npt.NDArray[np.int32]) -> pa.DictionaryArray:
         plain = [reasons.encode(code) for code in (reasons.TASTE, reasons.POPULAR, reasons.POPULAR_WITH_ALL)]
@@ -344,18 +423,33 @@ class _Encoder:
         items = len(self.audience.items)
         pairs, which = np.unique(because[owing, 0] * np.int64(items + 1) + because[owing, 1] + 1, return_inverse=True)
         code[owing] = len(plain) + which
-        texts = np.array([*self._item_texts, ""], dtype=object)
-        first, second = texts[pairs // (items + 1)], texts[pairs % (items + 1) - 1]
-        both = [
-            reasons.because_text(a, b) if b else reasons.because_text(a) for a, b in zip(first, second, strict=True)
-        ]
+        both = self._because(pairs // (items + 1), pairs % (items + 1) - 1)
         return _dictionary(code, pa.array([*plain, *both], pa.string()))
+
+    def _because(self, first: Ints, second: Ints) -> list[str]:
+        """The stored reasons of one or two items (-1: none), with what two have in common."""
+        creator, topic = self.audience.items.creator, self.audience.topic
+        columns = (first, second, _shared(creator, first, second), _shared(topic, first, second))
+        texts = self._item_texts
+        return [
+            reasons.because_text(texts[a], texts[b], creator=by >= 0, topic=of if of >= 0 else None)
+            if b >= 0
+            else reasons.because_text(texts[a])
+            for a, b, by, of in zip(*(one.tolist() for one in columns), strict=True)
+        ]
 
     @cached_property
     def _item_texts(self) -> list[str]:
         items = self.audience.items
         domains = [items.domains[domain] for domain in items.domain]
         return reasons.item_texts(zip(domains, items.item_id.to_pylist(), strict=True))
+
+
+def _shared(group: Ints | None, first: Ints, second: Ints) -> Ints:
+    """The group that both items of a pair are in; -1 where they are not, or where there is no second (-1)."""
+    if group is None:
+        return np.full(len(first), -1, dtype=np.int64)
+    return np.where((second >= 0) & (group[first] == group[second]), group[first], -1)
 
 
 def _dictionary(codes: npt.NDArray[np.integer], values: pa.Array) -> pa.DictionaryArray:

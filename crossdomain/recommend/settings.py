@@ -59,6 +59,9 @@ class RecommendSettings:
         top_k: Ranks per person and target domain.
         creator_cap: Items of one creator (lecturer or brand) that come first in a personal list, the others after all
             else; 0 for no cap.
+        topic_cap: The same for items whose greatest topic is one, by the topics of the day before.
+        repeat_days: An item that was in the person's list on each of so many days before comes after all that was not;
+            0 for any repeats.
         threads: Threads of training and scoring.
         seed: Seed of the factors and of the choice of the hidden people.
     """
@@ -83,6 +86,8 @@ class RecommendSettings:
     device: str = "cpu"
     top_k: int = 10
     creator_cap: int = 0
+    topic_cap: int = 0
+    repeat_days: int = 0
     threads: int = 2
     seed: int = 7
 
@@ -91,7 +96,7 @@ class RecommendSettings:
             "window_days": 0, "half_life_days": 0, "popularity_half_life_days": 0, "alpha": 0, "gap_days": 0,
             "factors": 1, "iterations": 1, "test_days": 1, "min_test_people": 1, "train_every_days": 1,
             "top_k": 1, "threads": 1, "max_items": 1, "tolerance": 0, "cold_share": 0, "popularity_power": 0,
-            "patience": 0, "creator_cap": 0,
+            "patience": 0, "creator_cap": 0, "topic_cap": 0, "repeat_days": 0,
         }  # fmt: skip
         for name, least in at_least.items():
             if getattr(self, name) < least:

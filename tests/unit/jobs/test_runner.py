@@ -207,3 +207,36 @@ def test_a_job_must_write_what_it_declares(settings: Settings) -> None:
     job = Job(name="sales", version=1, outputs=("clean.sales",), run=lambda ctx: None)
     with pytest.raises(ValueError, match="did not write"):
         run_job(job, START, settings)
+
+
+def test_what_was_known_before_the_day_is_read_without_the_day_itself(settings: Settings) -> None:
+    seen = Input(table="clean.sales", days=2, optional=True, before=True)
+    week = Job(name="week", version=1, inputs=(seen,), outputs=("derived.week",), run=build_week)
+    assert run_job(week, START, settings).status == "done", "on the first day there is nothing before"
+    land(settings, one_a_day())
+    assert run_job(week, START, settings).status == "up_to_date"
+    run_job(week, DAYS[3], settings)
+    assert weeks(settings) == {START: 0, DAYS[3]: 10 + 100}
+    with pytest.raises(ValueError, match="must be optional"):
+        Input(table="clean.sales", before=True)
+
+
+def test_what_a_job_does_not_read_under_the_settings_changes_nothing(settings: Settings) -> None:
+    land(settings, one_a_day())
+    sold = Input(table="clean.sales")
+    missing = Input(table="serving.checks", when=lambda settings: settings.seed == 8)
+    week = Job(name="week", version=1, inputs=(sold, missing), outputs=("derived.week",), run=build_week)
+    assert run_job(week, START, settings).status == "done"
+    assert run_job(replace(week, inputs=(sold,)), START, settings).status == "up_to_date"
+    with pytest.raises(NotReady, match=r"serving.checks is missing"):
+        run_job(week, START, replace(settings, seed=8))
+
+
+def build_week(ctx: JobContext) -> None:
+    ctx.write("derived.week", "SELECT 'all' AS name, coalesce(sum(amount), 0) AS amount FROM clean.sales")
+
+
+def weeks(settings: Settings) -> dict[date, int]:
+    with open_lake(settings) as lake:
+        spec = registry(settings.include).get("derived.week")
+        return dict(lake.con.sql(f"SELECT ds, amount FROM ({lake.relation(spec, lake.partitions(spec))})").fetchall())

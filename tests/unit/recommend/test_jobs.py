@@ -165,6 +165,30 @@ def test_reasons_are_items_of_the_persons_own_history(world, tmp_path):
         assert {(row["person"], *item) for item in reason.items} <= met
 
 
+def test_reasons_say_what_their_items_share(world, tmp_path, monkeypatch):
+    catalogue = [(*row, {0: "li", 4: "li", 1: "wu"}.get(int(row[1][1:]))) for row in CATALOGUE]
+    con = connect(*world, catalogue)
+    con.execute("CREATE TABLE serving.item_topics (domain VARCHAR, item_id VARCHAR, topic INTEGER, weight DOUBLE)")
+    topics = {(domain, item): int(item[1:]) // 4 for domain, item, _ in CATALOGUE if item[1:] != "07"}
+    con.executemany("INSERT INTO serving.item_topics VALUES (?, ?, ?, 1)", [(*key, of) for key, of in topics.items()])
+    monkeypatch.setenv("CROSSDOMAIN_RECOMMEND_TOPIC_CAP", "3")
+    creators = {(domain, item): (domain, name) for domain, item, _, name in catalogue if name}
+    codes = set()
+    for row in run(con, tmp_path)["serving.recommendations"].to_pylist():
+        reason = decode(row["reason"])
+        if len(reason.items) < 2:
+            continue
+        creator, topic = ([names.get(item) for item in reason.items] for names in (creators, topics))
+        same_creator = creator[0] is not None and creator[0] == creator[1]
+        same_topic = topic[0] is not None and topic[0] == topic[1]
+        assert reason.code == ("because_creator" if same_creator else "because_topic" if same_topic else "because"), (
+            reason
+        )
+        assert reason.topic == (topic[0] if same_topic and not same_creator else None)
+        codes.add(reason.code)
+    assert codes == {"because", "because_creator", "because_topic"}
+
+
 def test_running_twice_gives_the_same_rows_and_versions(world, tmp_path):
     first = run(connect(*world, CATALOGUE), tmp_path / "a")
     events, accounts = world
@@ -203,6 +227,55 @@ def test_a_creator_does_not_fill_a_list(world, tmp_path, monkeypatch):
     assert most(capped) == 1
     ranks = [row["rank"] for row in rows_of(capped, "p000b", "beauty")]
     assert ranks == [1, 2, 3]
+
+
+def test_items_of_one_topic_give_way_to_others(world, tmp_path, monkeypatch):
+    free = run(connect(*world, CATALOGUE), tmp_path / "a")
+    con = connect(*world, CATALOGUE)
+    con.execute("CREATE TABLE serving.item_topics (domain VARCHAR, item_id VARCHAR, topic INTEGER, weight DOUBLE)")
+    # Items 0 to 2 are mostly of topic 5; topic 4 is in all of them too, and the greater weight counts.
+    topics = [("beauty", f"b{n:02d}", 5 if n < 3 else n + 10, 0.6) for n in range(8)]
+    topics += [("beauty", f"b{n:02d}", 4, 0.4) for n in range(8)]
+    con.executemany("INSERT INTO serving.item_topics VALUES (?, ?, ?, ?)", topics)
+    monkeypatch.setenv("CROSSDOMAIN_RECOMMEND_TOPIC_CAP", "1")
+    capped = run(con, tmp_path / "b")
+
+    def of_topic(written):
+        counts = {}
+        for row in written["serving.recommendations"].to_pylist():
+            if row["source"].startswith("als") and row["item_id"] in ("b00", "b01", "b02"):
+                counts[row["person"]] = counts.get(row["person"], 0) + 1
+        return max(counts.values())
+
+    assert (of_topic(free), of_topic(capped)) == (2, 1)
+    assert [row["rank"] for row in rows_of(capped, "p000b", "beauty")] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("days", [1, 2])
+def test_what_was_shown_on_each_day_before_comes_last(world, tmp_path, monkeypatch, days):
+    free = run(connect(*world, CATALOGUE), tmp_path / "a")
+    con = connect(*world, CATALOGUE)
+    before = [(row["item_id"], row["source"]) for row in rows_of(free, "p000b", "beauty")]
+    con.execute(
+        "CREATE TABLE serving.recommendations "
+        "(ds DATE, person BLOB, target_domain VARCHAR, item_id VARCHAR, source VARCHAR)"
+    )
+    for item, shown in ((before[0][0], 2), (before[1][0], 1)):  # the first on two days before, the second on one
+        for ago in range(1, shown + 1):
+            row = (DAY - timedelta(days=ago), key("p000b"), "beauty", item, "als")
+            con.execute("INSERT INTO serving.recommendations VALUES (?, ?, ?, ?, ?)", row)
+    if days == 1:
+        con.execute("DELETE FROM serving.recommendations WHERE ds < ?", [DAY - timedelta(days=1)])  # as the job reads
+    monkeypatch.setenv("CROSSDOMAIN_RECOMMEND_REPEAT_DAYS", str(days))
+    rested = run(con, tmp_path / "b")
+    now = [row["item_id"] for row in rows_of(rested, "p000b", "beauty")]
+    tired = {item for item, _ in before[: 2 if days == 1 else 1]}
+    assert not tired & set(now)
+    assert now[: 3 - len(tired)] == [item for item, _ in before if item not in tired]
+    others = [
+        [{**row, "model_version": ""} for row in rows_of(written, "p002b")] for written in (rested, free)
+    ]  # a model's version is of its settings too
+    assert others[0] == others[1]
 
 
 def test_without_a_catalogue_items_come_from_the_events(world, tmp_path):

@@ -3,7 +3,19 @@ from __future__ import annotations
 import pytest
 
 from crossdomain.errors import InputError
-from crossdomain.recommend.reasons import BECAUSE, POPULAR, TASTE, Reason, decode, describe, encode
+from crossdomain.recommend.reasons import (
+    BECAUSE,
+    BECAUSE_CREATOR,
+    BECAUSE_TOPIC,
+    POPULAR,
+    TASTE,
+    Reason,
+    because_text,
+    decode,
+    describe,
+    encode,
+    item_texts,
+)
 
 
 def test_what_is_stored_is_compact_and_comes_back():
@@ -19,6 +31,31 @@ def test_words_in_two_languages():
     assert describe(reason, titles) == ("因为你看过《写作课》、《b9》", "because of “写作课”, “b9”")
     assert describe(Reason(POPULAR), {}) == ("近期热门", "popular now")
     assert describe(Reason(TASTE), {})[1] == "liked by people with your taste"
+
+
+def test_what_the_items_share_is_said_where_it_has_a_name():
+    items = (("knowledge", "k1"), ("knowledge", "k2"))
+    titles = dict(zip(items, ("写作课", "演讲课"), strict=True))
+    by_creator, by_topic = Reason(BECAUSE_CREATOR, items), Reason(BECAUSE_TOPIC, items, 5)
+    creators, topics = dict.fromkeys(items, "李娜"), {5: ("写作", "writing")}
+    assert describe(by_creator, titles, creators=creators) == (
+        "因为你看过李娜的《写作课》、《演讲课》",
+        "because of “写作课”, “演讲课” by 李娜",
+    )
+    assert describe(by_topic, titles, topics=topics) == (
+        "因为你关注“写作”，看过《写作课》、《演讲课》",
+        "because of your interest in “writing”: “写作课”, “演讲课”",
+    )
+    plain = describe(Reason(BECAUSE, items), titles)
+    assert describe(by_creator, titles) == describe(by_topic, titles, topics={4: ("别的", "other")}) == plain
+
+
+def test_what_the_items_share_comes_back():
+    texts = item_texts([("beauty", "b1"), ("beauty", "b2")])
+    items = (("beauty", "b1"), ("beauty", "b2"))
+    assert decode(because_text(*texts)) == Reason(BECAUSE, items)
+    assert decode(because_text(*texts, topic=0)) == Reason(BECAUSE_TOPIC, items, 0)
+    assert decode(because_text(*texts, creator=True, topic=3)) == Reason(BECAUSE_CREATOR, items)
 
 
 @pytest.mark.parametrize("text", ["", "popular", "[]", '{"items":[]}', '{"code":"because","items":[1]}'])

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
-from crossdomain.recommend.rerank import cap_groups
+from crossdomain.recommend.rerank import are_in, cap_groups, put_last
 
 GROUP = np.array([0, 0, 0, 1, 1, -1, -1, -1])
 
@@ -47,3 +48,18 @@ def test_equal_to_a_loop(most):
             seen[group[one]] = seen.get(group[one], 0) + 1
             (over if group[one] >= 0 and seen[group[one]] > most else kept).append(one)
         assert found.tolist() == [*kept, *over][:8]
+
+
+def test_late_items_come_after_all_others_in_their_order():
+    item = np.array([[4, 2, 0, 3], [1, 0, -1, -1]])
+    score = np.array([[4.0, 3, 2, 1], [2, 1, -np.inf, -np.inf]])
+    late = np.array([[True, False, True, False], [True, False, False, False]])
+    found, scores = put_last(item, score, late, 3)
+    assert found.tolist() == [[2, 3, 4], [0, 1, -1]]
+    assert scores.tolist() == [[3, 1, 4], [1, 2, -np.inf]]
+
+
+def test_items_are_looked_for_in_their_own_row():
+    chosen = sp.csr_matrix(np.array([[1, 0, 0], [0, 0, 1], [0, 0, 0]]))
+    item = np.array([[0, 2, -1], [0, 2, 1], [0, 1, 2]])
+    assert are_in(item, chosen).tolist() == [[True, False, False], [False, True, False], [False] * 3]
