@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from crossdomain.errors import InputError
-from crossdomain.stats.comparison import Comparison, Relative, Unmeasurable, check_alpha, relative_effect
-from crossdomain.stats.distributions import t_critical, t_p
+from crossdomain.stats.comparison import (
+    Comparison,
+    Estimate,
+    Relative,
+    Unmeasurable,
+    check_alpha,
+    compare_t,
+    satterthwaite,
+)
 from crossdomain.stats.moments import PairMoments
 
 
@@ -52,23 +58,12 @@ def compare_clustered_means(
     var_c, var_t = c.ratio_variance, t.ratio_variance
     if var_c + var_t == 0:
         raise Unmeasurable("zero_variance", "every cluster has the same mean in each arm: there is no test")
-    df = (var_c + var_t) ** 2 / (var_c**2 / (c.n - 1) + var_t**2 / (t.n - 1))
-    estimate, se = t.ratio - c.ratio, math.sqrt(var_c + var_t)
-    quantile = t_critical(alpha, df)
-    return Comparison(
-        estimate=estimate,
-        se=se,
-        low=estimate - quantile * se,
-        high=estimate + quantile * se,
-        statistic=estimate / se,
-        df=df,
-        p=t_p(estimate / se, df),
-        mean=t.ratio,
-        mean_control=c.ratio,
-        n=treatment.n,
-        n_control=control.n,
-        relative=relative_effect(t.ratio, var_t, c.ratio, var_c, quantile=quantile, method=relative),
+    return compare_t(
+        Estimate(c.ratio, var_c, control.n),
+        Estimate(t.ratio, var_t, treatment.n),
+        df=satterthwaite(var_c, c.n, var_t, t.n),
         alpha=alpha,
+        relative=relative,
         method="clustered_t",
     )
 

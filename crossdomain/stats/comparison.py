@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict
 
 from crossdomain.errors import InputError
-from crossdomain.stats.distributions import normal_critical, normal_p
+from crossdomain.stats.distributions import normal_critical, normal_p, t_critical, t_p
 
 Relative = Literal["delta", "log"]
 """Convention of a relative effect's interval; see ``relative_effect``."""
@@ -161,28 +161,84 @@ def compare_z(
         relative: Convention of the relative effect's interval.
         method: Name of test and interval.
     """
-    estimate = treatment.value - control.value
-    quantile = normal_critical(alpha)
+    quantile, statistic = normal_critical(alpha), (treatment.value - control.value) / se_test
     return Comparison(
-        estimate=estimate,
-        se=se,
-        low=estimate - quantile * se,
-        high=estimate + quantile * se,
-        statistic=estimate / se_test,
+        **_difference(control, treatment, se, quantile),
+        statistic=statistic,
         df=None,
-        p=normal_p(estimate / se_test),
-        mean=treatment.value,
-        mean_control=control.value,
-        n=treatment.n,
-        n_control=control.n,
-        relative=relative_effect(
-            treatment.value,
-            treatment.variance,
-            control.value,
-            control.variance,
-            quantile=quantile,
-            method=relative,
-        ),
+        p=normal_p(statistic),
+        relative=_relative_difference(control, treatment, quantile, relative),
         alpha=alpha,
         method=method,
+    )
+
+
+def compare_t(
+    control: Estimate,
+    treatment: Estimate,
+    *,
+    df: float,
+    alpha: float,
+    relative: Relative,
+    method: str,
+    relative_quantile: float | None = None,
+) -> Comparison:
+    """Difference of two estimates by t, their variances apart.
+
+    Args:
+        control: The control.
+        treatment: The treatment; one of the two varies.
+        df: Degrees of freedom, such as ``satterthwaite``'s.
+        alpha: One minus the confidence of the intervals.
+        relative: Convention of the relative effect's interval.
+        method: Name of test and interval.
+        relative_quantile: Two-sided quantile of the relative interval; that of the difference when not given.
+    """
+    se, quantile = math.sqrt(control.variance + treatment.variance), t_critical(alpha, df)
+    statistic = (treatment.value - control.value) / se
+    width = quantile if relative_quantile is None else relative_quantile
+    return Comparison(
+        **_difference(control, treatment, se, quantile),
+        statistic=statistic,
+        df=df,
+        p=t_p(statistic, df),
+        relative=_relative_difference(control, treatment, width, relative),
+        alpha=alpha,
+        method=method,
+    )
+
+
+def satterthwaite(var_c: float, n_c: int, var_t: float, n_t: int) -> float:
+    """Degrees of freedom of a sum of two variances of means (Satterthwaite 1946)."""
+    return float((var_c + var_t) ** 2 / (var_c**2 / (n_c - 1) + var_t**2 / (n_t - 1)))
+
+
+class _Difference(TypedDict):
+    estimate: float
+    se: float
+    low: float
+    high: float
+    mean: float
+    mean_control: float
+    n: int
+    n_control: int
+
+
+def _difference(control: Estimate, treatment: Estimate, se: float, quantile: float) -> _Difference:
+    estimate = treatment.value - control.value
+    return {
+        "estimate": estimate,
+        "se": se,
+        "low": estimate - quantile * se,
+        "high": estimate + quantile * se,
+        "mean": treatment.value,
+        "mean_control": control.value,
+        "n": treatment.n,
+        "n_control": control.n,
+    }
+
+
+def _relative_difference(control: Estimate, treatment: Estimate, quantile: float, method: Relative) -> RelativeEffect:
+    return relative_effect(
+        treatment.value, treatment.variance, control.value, control.variance, quantile=quantile, method=method
     )

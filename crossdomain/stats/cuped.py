@@ -17,7 +17,7 @@ from itertools import combinations_with_replacement
 from typing import Self
 
 from crossdomain.errors import InputError
-from crossdomain.stats.comparison import Comparison, Relative, RelativeEffect, Unmeasurable, check_alpha
+from crossdomain.stats.comparison import Comparison, Relative, RelativeEffect, Unmeasurable, check_alpha, satterthwaite
 from crossdomain.stats.distributions import normal_critical, normal_p, t_critical, t_p
 from crossdomain.stats.moments import Number, check_count, check_finite, exact
 
@@ -198,7 +198,7 @@ def _compare(control: _Linear, treatment: _Linear, *, alpha: float, relative: Re
         raise Unmeasurable("zero_variance", "nothing varies beyond the covariate: there is no test")
     se = math.sqrt(var_c + var_t)
     # One degree of freedom more goes to the coefficient that the arms share.
-    df = (var_c + var_t) ** 2 / (var_c**2 / (control.n - 1) + var_t**2 / (treatment.n - 1)) - 1
+    df = satterthwaite(var_c, control.n, var_t, treatment.n) - 1
     if method.endswith("welch_t"):
         quantile, p = t_critical(alpha, df), t_p(estimate / se, df)
     else:

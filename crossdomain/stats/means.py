@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import math
 
-from crossdomain.stats.comparison import Comparison, Relative, Unmeasurable, check_alpha, relative_effect
-from crossdomain.stats.distributions import t_critical, t_p
+from crossdomain.stats.comparison import (
+    Comparison,
+    Estimate,
+    Relative,
+    Unmeasurable,
+    check_alpha,
+    compare_t,
+    satterthwaite,
+)
+from crossdomain.stats.distributions import t_critical
 from crossdomain.stats.moments import Moments
 
 
@@ -33,47 +41,24 @@ def compare_means(
     if min(control.n, treatment.n) < 2:
         raise Unmeasurable("too_few_units", f"a mean needs two units an arm: {control.n} and {treatment.n}")
     var_c, var_t = control.mean_variance, treatment.mean_variance
-    variance = var_c + var_t
-    if variance == 0:
+    if var_c + var_t == 0:
         raise Unmeasurable("zero_variance", "every unit has the same value in each arm: there is no test")
-    df = _satterthwaite(var_c, control.n, var_t, treatment.n)
-    estimate, se = treatment.mean - control.mean, math.sqrt(variance)
-    quantile = t_critical(alpha, df)
-    return Comparison(
-        estimate=estimate,
-        se=se,
-        low=estimate - quantile * se,
-        high=estimate + quantile * se,
-        statistic=estimate / se,
-        df=df,
-        p=t_p(estimate / se, df),
-        mean=treatment.mean,
-        mean_control=control.mean,
-        n=treatment.n,
-        n_control=control.n,
-        relative=relative_effect(
-            treatment.mean,
-            var_t,
-            control.mean,
-            var_c,
-            quantile=_log_quantile(control, treatment, alpha) if relative == "log" else quantile,
-            method=relative,
-        ),
+    return compare_t(
+        Estimate(control.mean, var_c, control.n),
+        Estimate(treatment.mean, var_t, treatment.n),
+        df=satterthwaite(var_c, control.n, var_t, treatment.n),
         alpha=alpha,
+        relative=relative,
         method="welch_t",
+        relative_quantile=_log_quantile(control, treatment, alpha) if relative == "log" else None,
     )
-
-
-def _satterthwaite(var_c: float, n_c: int, var_t: float, n_t: int) -> float:
-    """Degrees of freedom of a sum of two variances of means."""
-    return float((var_c + var_t) ** 2 / (var_c**2 / (n_c - 1) + var_t**2 / (n_t - 1)))
 
 
 def _log_quantile(control: Moments, treatment: Moments, alpha: float) -> float:
     """Quantile of t for the difference of logarithms; of no use (NaN) where a mean is not positive."""
     if min(control.mean, treatment.mean) <= 0:
         return math.nan
-    df = _satterthwaite(
+    df = satterthwaite(
         control.mean_variance / control.mean**2,
         control.n,
         treatment.mean_variance / treatment.mean**2,
