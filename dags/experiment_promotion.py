@@ -16,12 +16,11 @@ EXPERIMENT VARIANT --date D --by NAME --reason TEXT`.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
+from _common.decision import ask_person
 from _common.defaults import Tag, dag_options
-from airflow.providers.standard.operators.hitl import HITLOperator
-from airflow.sdk import Param, PartitionedAtRuntime, dag, get_current_context, task
+from airflow.sdk import PartitionedAtRuntime, dag, get_current_context, task
 
 APPROVE, REJECT = "Promote", "Reject"
 
@@ -34,17 +33,11 @@ def experiment_promotion() -> None:
 
         return shown_candidates(get_current_context())
 
-    decide = HITLOperator(
-        task_id="decide",
+    decide = ask_person(
         subject="上线 {{ dag_run.partition_key }} 的优胜方案？Promote the winners as of {{ dag_run.partition_key }}?",
-        body="{{ ti.xcom_pull(task_ids='read_decisions')['text'] }}",
-        options=[APPROVE, REJECT],
-        # A default must be valid before anybody was asked: an empty one here, which an approval is refused for.
-        params={
-            "reason": Param(None, type=["null", "string"], minLength=10, description="理由 Why, for who asks later")
-        },
-        response_timeout=timedelta(days=7),
-        execution_timeout=None,  # the default would take the place of response_timeout
+        shown_by="read_decisions",
+        approve=APPROVE,
+        reject=REJECT,
     )
 
     @task

@@ -15,13 +15,12 @@ broken then, or more rows break these, the gate refuses again.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from _common.assets import CLEAN
+from _common.decision import ask_person
 from _common.defaults import Tag, dag_options
-from airflow.providers.standard.operators.hitl import HITLOperator
-from airflow.sdk import Param, PartitionedAtRuntime, dag, get_current_context, task
+from airflow.sdk import PartitionedAtRuntime, dag, get_current_context, task
 
 APPROVE, REJECT = "Approve", "Reject"
 
@@ -34,17 +33,11 @@ def gate_override() -> None:
 
         return shown_refusal(get_current_context())
 
-    decide = HITLOperator(
-        task_id="decide",
+    decide = ask_person(
         subject="放行 {{ dag_run.partition_key }} ？Let the refused day {{ dag_run.partition_key }} through?",
-        body="{{ ti.xcom_pull(task_ids='read_refusal')['text'] }}",
-        options=[APPROVE, REJECT],
-        # A default must be valid before anybody was asked: an empty one here, which an approval is refused for.
-        params={
-            "reason": Param(None, type=["null", "string"], minLength=10, description="理由 Why, for who asks later")
-        },
-        response_timeout=timedelta(days=7),
-        execution_timeout=None,  # the default would take the place of response_timeout
+        shown_by="read_refusal",
+        approve=APPROVE,
+        reject=REJECT,
     )
 
     @task

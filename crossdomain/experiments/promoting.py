@@ -22,7 +22,6 @@ from crossdomain.tables import TableRegistry
 
 PROMOTIONS = "derived.experiment_promotions"
 _DECISIONS = "serving.experiment_decisions"
-_SHORTEST_REASON = 10
 
 
 @dataclass(frozen=True)
@@ -110,13 +109,7 @@ def promote(
     Raises:
         InputError: The rules would not ship the variant (any more), or person or reason is missing.
     """
-    by, reason = by.strip(), reason.strip()
-    if not by:
-        raise InputError("a promotion needs a person: say who decides")
-    if len(reason) < _SHORTEST_REASON:
-        raise InputError(
-            f"a promotion needs a reason of at least {_SHORTEST_REASON} characters, for whoever asks later"
-        )
+    by, reason = audit.decision("a promotion", by=by, reason=reason)
     if not chosen:
         raise InputError("say which variant of which experiment is promoted")
     shippable = {(one.experiment_id, one.variant) for one in candidates(lake, tables, ds)}

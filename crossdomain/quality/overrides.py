@@ -23,7 +23,6 @@ from crossdomain.tables import TableRegistry
 
 OVERRIDES = "derived.gate_overrides"
 _QUALITY_RESULTS = "serving.quality_results"
-_SHORTEST_REASON = 10
 
 
 @dataclass(frozen=True)
@@ -101,13 +100,7 @@ def override(
             person or reason is missing.
         CommitConflict: Somebody else overrode the same day at the same moment; ask again.
     """
-    by, reason = by.strip(), reason.strip()
-    if not by:
-        raise InputError("an override needs a person: say who decides")
-    if len(reason) < _SHORTEST_REASON:
-        raise InputError(
-            f"an override needs a reason of at least {_SHORTEST_REASON} characters, for whoever asks later"
-        )
+    by, reason = audit.decision("an override", by=by, reason=reason)
     refused = {rule.rule_id: rule.unexpected_rows for rule in refusals(lake, tables, ds)}
     if not refused:
         raise InputError(f"the gate has not refused {ds}: there is nothing to override")

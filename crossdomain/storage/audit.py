@@ -20,6 +20,26 @@ from crossdomain.storage.locks import exclusive
 
 _FIRST = ""
 _MODE = 0o600
+_SHORTEST_REASON = 10
+
+
+def decision(what: str, *, by: str, reason: str) -> tuple[str, str]:
+    """Who decides and why, trimmed.
+
+    Args:
+        what: The decision with its article, such as ``an override``.
+        by: The person.
+        reason: Why.
+
+    Raises:
+        InputError: There is no person, or the reason has fewer than ten characters.
+    """
+    by, reason = by.strip(), reason.strip()
+    if not by:
+        raise InputError(f"{what} needs a person: say who decides")
+    if len(reason) < _SHORTEST_REASON:
+        raise InputError(f"{what} needs a reason of at least {_SHORTEST_REASON} characters, for whoever asks later")
+    return by, reason
 
 
 def record(home: Home, action: str, *, by: str, reason: str = "", **facts: Any) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from _common.decision import answered
+
 
 def shown_refusal(context: Mapping[str, Any]) -> dict[str, Any]:
     """The rules that refused the run's day.
@@ -64,8 +66,7 @@ def settle(
     from crossdomain.tables import registry
 
     settings, day = Settings.from_env(), parse_day(context["dag_run"].partition_key)
-    person = decision["responded_by_user"] or {}
-    by, reason = str(person.get("name") or person.get("id") or ""), str(decision["params_input"].get("reason") or "")
+    by, reason = answered(decision)
     approved = decision["chosen_options"] == [approve]
     with open_lake(settings) as lake:
         try:

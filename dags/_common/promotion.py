@@ -8,6 +8,8 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from _common.decision import answered
+
 
 def shown_candidates(context: Mapping[str, Any]) -> dict[str, Any]:
     """The variants that the rules would ship as of the run's day.
@@ -71,8 +73,7 @@ def settle_promotion(
     from crossdomain.tables import registry
 
     settings, day = Settings.from_env(), parse_day(context["dag_run"].partition_key)
-    person = decision["responded_by_user"] or {}
-    by, reason = str(person.get("name") or person.get("id") or ""), str(decision["params_input"].get("reason") or "")
+    by, reason = answered(decision)
     with open_lake(settings) as lake:
         try:
             if decision["chosen_options"] != [approve]:
