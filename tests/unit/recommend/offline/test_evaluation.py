@@ -18,7 +18,7 @@ from crossdomain.recommend.offline.reading import read_events, read_items
 from crossdomain.recommend.offline.search import SearchSettings, tune_source
 from crossdomain.recommend.offline.sources import SOURCES
 from crossdomain.recommend.offline.sources.knn import ItemKnn
-from crossdomain.recommend.offline.training import Gate, Recipe
+from crossdomain.recommend.offline.training import BASELINES, Gate, Recipe
 from tests.unit.recommend.offline.logs import blocks, log, random_log
 
 QUICK = {name: SOURCES[name]() for name in ("popularity", "item_knn", "als")}
@@ -166,7 +166,7 @@ def test_the_commands_tune_and_evaluate(tmp_path) -> None:
     assert run.exit_code == 0, run.output
     found = json.loads(run.output)
     assert set(found["models"][PRODUCT]) == {"art", "books"}
-    assert set(found["models"]) == {PRODUCT, "popularity", "decayed_popularity", "item_knn", "als", "ease"}
+    assert set(found["models"]) == {PRODUCT, *BASELINES}
     assert {"value", "low", "high"} <= set(found["models"][PRODUCT]["art"]["ndcg@10"])
     assert set(found["lists"][PRODUCT]["art"]) >= {
         "coverage@10",
