@@ -50,13 +50,13 @@ class WideEase(Source):
     Attributes:
         ridge: Added to the diagonal, in units of its mean.
         person_power: A person's weight is the length of the history to the power ``-person_power``.
-        item_power: An item's column is divided by its number of people to this power.
+        item_power: An item's column is divided by its number of people to this power, and its score multiplied by it.
         target_power: Scores are multiplied by the number of people who met the item to this power.
         place_decay: See ``Asked.weighed``.
         half_life_days: See ``Asked.weighed``.
     """
 
-    ridge: float = 3.0
+    ridge: float = 30.0
     person_power: float = 0.0
     item_power: float = 0.0
     target_power: float = 0.0
@@ -66,10 +66,10 @@ class WideEase(Source):
     name: ClassVar[str] = "wide_ease"
     learned_by: ClassVar[tuple[str, ...]] = ("ridge", "person_power", "item_power")
     space: ClassVar[Mapping[str, tuple[float, ...]]] = {
-        "ridge": (0.3, 1, 3, 10, 30),
+        "ridge": (1, 3, 10, 30, 100, 300),
         "person_power": (0, 0.5, 1),
         "item_power": (0, 0.25, 0.5),
-        "target_power": (-0.25, 0, 0.25, 0.5),
+        "target_power": (-0.75, -0.5, -0.25, 0, 0.25),
         "place_decay": (1, 0.95, 0.9, 0.8),
         "half_life_days": (0, 120, 480),
     }
@@ -103,7 +103,7 @@ class WideEase(Source):
         met = (history @ sp.diags_array(state.scale) @ state.scaled.T).toarray().astype(np.float32)
         with threadpool_limits(limits=1, user_api="blas"):
             mixed = met @ state.inverse
-        factor = state.gain[span] * np.power(state.size[span], np.float32(self.target_power))
+        factor = state.gain[span] * np.power(state.size[span], np.float32(self.item_power + self.target_power))
         out: Block = np.ascontiguousarray(mixed @ (state.scaled[:, span] @ sp.diags_array(factor)).tocsr())
         return out.astype(np.float32, copy=False)
 
