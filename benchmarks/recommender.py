@@ -3,9 +3,10 @@
 Each case is one ``crossdomain evaluate recommender``: settings are searched for on validation, the test is reported
 once. The data lie outside the repository and stay there.
 
-Usage: python benchmarks/recommender.py [CASE ...] [--data DIR] [--trials N] [--work DIR]
+Usage: python benchmarks/recommender.py [CASE ...] [--data DIR] [--trials N] [--work DIR] [--tune-only]
        python benchmarks/recommender.py --report
-Without a case all of them run. ``--report`` writes ``recommender-tables.md`` from the newest result of each case.
+Without a case all of them run. Settings that a search found are kept under ``--work``, and the times of a result are
+without the search. ``--report`` writes ``recommender-tables.md`` from the newest result of each case.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from crossdomain.recommend.offline.features import AGE
 from crossdomain.recommend.offline.protocols import Choices
 from crossdomain.recommend.offline.reading import read_events, read_items
 from crossdomain.recommend.offline.search import SearchSettings
-from crossdomain.recommend.offline.training import Recipe, search
+from crossdomain.recommend.offline.sources import SOURCES
+from crossdomain.recommend.offline.training import Recipe, ranker_for, search
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
@@ -43,7 +45,7 @@ CASES: dict[str, tuple[str, Request]] = {
     "phone-sport": ("phone_sport", Request("given", COLD)),
     "phone-sport-cold": ("phone_sport", Request("domain-cold", COLD)),
     "mooc": ("mooc", Request("given", Choices(label_stages=0))),
-    "douban-leave-one-out": ("douban", Request("leave-one-out", COLD)),
+    "douban-leave-one-out": ("douban_held_out", Request("given", COLD)),
     "douban-cold": ("douban", Request("domain-cold", COLD)),
 }
 """Name of a case: its data set and what is asked."""
@@ -57,6 +59,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("/tmp/crossdomain-recommender"))  # noqa: S108 - the user's choice
     parser.add_argument("--trials", type=int, default=24)
     parser.add_argument("--people", type=int, default=2000, help="of a domain, that a trial is judged by")
+    parser.add_argument("--tune-only", action="store_true", help="search the settings and stop before the test")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--report", action="store_true", help="only write the tables of the results there are")
     options = parser.parse_args()
@@ -78,17 +81,20 @@ def run(case: str, options: argparse.Namespace) -> None:
     request = replace(
         request, search=SearchSettings(trials=options.trials, people=options.people, threads=options.threads)
     )
-    began = time.monotonic()
-    document = evaluate(
-        events, items, test, replace(request, recipe=tuned(events, items, test, name, request, options))
-    )
-    seconds = time.monotonic() - began
+    recipe = tuned(events, items, test, name, request, options)
+    if options.tune_only:
+        return
+    began, busy = time.monotonic(), time.process_time()
+    document = evaluate(events, items, test, replace(request, recipe=recipe))
+    seconds, busy = time.monotonic() - began, time.process_time() - busy
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     result = {
         "case": case,
         "machine": machine(),
         "commit": commit(),
+        "threads": options.threads,
         "seconds_in_all": round(seconds, 1),
+        "processor_seconds_in_all": round(busy, 1),
         "peak_gib": round(memory, 2),
         **document,
     }
@@ -133,14 +139,24 @@ def ahead(document: dict[str, Any]) -> str:
 
 
 def tuned(events: Any, items: Any, test: Any, name: str, request: Request, options: argparse.Namespace) -> Recipe:
-    """What ``crossdomain tune`` finds; variants of one protocol on one data set share it."""
-    path = options.work / f"settings-{name}-{request.protocol}-{options.trials}.json"
-    if not path.exists():
-        plain = replace(request, choices=replace(request.choices, strict=0, moment="event"))
-        recipe = search(plan_of(events, items, test, plain), request.search)
-        path.write_text(json.dumps(recipe.as_document(), indent=2), encoding="utf-8")
-    recipe = Recipe.from_document(json.loads(path.read_text(encoding="utf-8")), where=str(path))
-    return replace(recipe, ranker=replace(recipe.ranker, threads=options.threads))
+    """What ``crossdomain tune`` finds; variants of one protocol on one data set share it.
+
+    Each source's settings are kept as they are found: a search that was cut off goes on where it was.
+    """
+    plain = replace(request, choices=replace(request.choices, strict=0, moment="event"))
+    plan = None
+    found = []
+    for source in SOURCES:
+        path = options.work / f"settings-{name}-{request.protocol}-{options.trials}-{source}.json"
+        if not path.exists():
+            plan = plan or plan_of(events, items, test, plain)
+            recipe = search(plan, request.search, names=(source,))
+            path.write_text(json.dumps(recipe.as_document(), indent=2), encoding="utf-8")
+        found.append(Recipe.from_document(json.loads(path.read_text(encoding="utf-8")), where=str(path)))
+    sources = {source: one for recipe in found for source, one in recipe.sources.items()}
+    values = {source: value for recipe in found for source, value in recipe.validation.items()}
+    ranker = ranker_for(plan or plan_of(events, items, test, plain), request.search, len(sources))
+    return Recipe(sources, ranker, request.search.metric, values)
 
 
 def table(document: dict[str, Any]) -> str:

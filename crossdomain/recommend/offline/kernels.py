@@ -82,6 +82,30 @@ def unions(lists: Any, columns: int) -> Any:
 
 
 @compiled
+def add_sparse_rows(
+    left_ptr: Any, left_at: Any, left: Any, right_ptr: Any, right_at: Any, right: Any, start: int, out: Any
+) -> None:
+    """Adds the product of two CSR matrices to ``out``, whose first column is ``start`` of the right one."""
+    for row in range(len(left_ptr) - 1):
+        for cell in range(left_ptr[row], left_ptr[row + 1]):
+            item, weight = left_at[cell], left[cell]
+            for other in range(right_ptr[item], right_ptr[item + 1]):
+                column = right_at[other] - start
+                if 0 <= column < out.shape[1]:
+                    out[row, column] += weight * right[other]
+
+
+@compiled
+def add_dense_rows(left_ptr: Any, left_at: Any, left: Any, right: Any, start: int, out: Any) -> None:
+    """Adds the product of a CSR matrix and a dense one to ``out``, whose first column is ``start`` of the right one."""
+    for row in range(len(left_ptr) - 1):
+        for cell in range(left_ptr[row], left_ptr[row + 1]):
+            item, weight = left_at[cell], left[cell]
+            for column in range(out.shape[1]):
+                out[row, column] += weight * right[item, start + column]
+
+
+@compiled
 def draw_unseen(seed: Any, items: Any, met_ptr: Any, met: Any, columns: int, out: Any) -> None:
     """Fills each row with distinct items that the row did not meet, uniformly, by SplitMix64 and rejection.
 

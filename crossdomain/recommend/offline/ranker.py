@@ -13,7 +13,7 @@ from crossdomain.recommend.interactions import Bools, Ints
 from crossdomain.recommend.offline.features import Features, Values
 from crossdomain.recommend.offline.kernels import compiled
 from crossdomain.recommend.offline.protocols import Queries
-from crossdomain.recommend.offline.ranking import LIST_LENGTH, Ranking, blocks
+from crossdomain.recommend.offline.ranking import LIST_LENGTH, Ranking, blocks, side_by_side
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,16 @@ class Examples:
 
 def examples(features: Features, queries: Queries, settings: RankerSettings) -> Examples:
     """Examples of some queries; negatives are thinned at random."""
-    parts = []
-    for number, rows in enumerate(blocks(len(queries), _width(queries))):
+
+    def work(numbered: tuple[int, slice]) -> Examples:
+        number, rows = numbered
         rng = np.random.default_rng([settings.seed, queries.domain, number])
         found = features.block(queries, rows, thin=partial(_thinned, most=settings.negatives, rng=rng))
         sizes = np.diff(found.indptr)
-        parts.append(Examples(found.values, found.label, sizes[sizes > 0]))
-    return Examples.joined(parts)
+        return Examples(found.values, found.label, sizes[sizes > 0])
+
+    numbered = enumerate(blocks(len(queries), _width(queries)))
+    return Examples.joined(side_by_side(work, numbered, settings.threads))
 
 
 def train(learn: Examples, watch: Examples | None, names: Sequence[str], settings: RankerSettings, rounds: int) -> Any:
@@ -102,15 +105,16 @@ def train(learn: Examples, watch: Examples | None, names: Sequence[str], setting
 
 def rank_candidates(booster: Any, features: Features, queries: Queries, *, threads: int = 2) -> Ranking:
     """Ranks each query's candidates by a booster; what is no candidate is not ranked."""
-    ranks, lists = [], []
-    for rows in blocks(len(queries), _width(queries)):
+
+    def work(rows: slice) -> tuple[Any, Any]:
         found = features.block(queries, rows)
-        score = booster.predict(found.values, num_threads=threads).astype(np.float32)
+        score = booster.predict(found.values, num_threads=1).astype(np.float32)
         truth = queries.truth[rows]
-        rank, first = ranked(found.indptr, found.item, score, truth.indptr, truth.indices, LIST_LENGTH)
-        ranks.append(rank)
-        lists.append(first)
-    return Ranking(queries, np.concatenate(ranks), np.concatenate(lists))
+        ranks, lists = ranked(found.indptr, found.item, score, truth.indptr, truth.indices, LIST_LENGTH)
+        return ranks, lists
+
+    parts = side_by_side(work, blocks(len(queries), _width(queries)), threads)
+    return Ranking(queries, np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]))
 
 
 @compiled

@@ -13,7 +13,7 @@ from crossdomain.errors import InputError
 from crossdomain.recommend.interactions import Floats
 from crossdomain.recommend.offline.features import Features, Fitted, fit_sources
 from crossdomain.recommend.offline.metrics import per_person
-from crossdomain.recommend.offline.protocols import Plan, Stage, people_of
+from crossdomain.recommend.offline.protocols import Plan, Queries, Stage, people_of
 from crossdomain.recommend.offline.ranker import Examples, RankerSettings, examples, rank_candidates, train
 from crossdomain.recommend.offline.ranking import Ranking, rank_source
 from crossdomain.recommend.offline.search import Found, SearchSettings, tune_source
@@ -111,24 +111,26 @@ class Recommender:
         return out
 
 
-def search(plan: Plan, settings: SearchSettings, ranker: RankerSettings | None = None) -> Recipe:
-    """Searches the settings of every source on the validation stage; the test stage is not looked at."""
+def search(
+    plan: Plan, settings: SearchSettings, ranker: RankerSettings | None = None, *, names: Sequence[str] = tuple(SOURCES)
+) -> Recipe:
+    """Searches the settings of the named sources on the validation stage; the test stage is not looked at."""
     found: dict[str, Found] = {}
-    for name in SOURCES:
-        share = replace(settings, seconds=settings.seconds / len(SOURCES))
+    for name in names:
+        share = replace(settings, seconds=settings.seconds / len(names))
         one = tune_source(name, plan.validation, share)
         if one is not None:
             found[name] = one
             log.info("%s: %s %.5f in %.1f s", name, settings.metric, one.value, one.seconds)
-    if ranker is None:
-        per_source = affordable(people_of(plan.test), len(found), sampled=_sampled(plan))
-        ranker = RankerSettings(seed=settings.seed, threads=settings.threads, per_source=per_source)
-    return Recipe(
-        {name: one.source for name, one in found.items()},
-        ranker,
-        settings.metric,
-        {name: one.value for name, one in found.items()},
-    )
+    sources = {name: one.source for name, one in found.items()}
+    values = {name: one.value for name, one in found.items()}
+    return Recipe(sources, ranker or ranker_for(plan, settings, len(found)), settings.metric, values)
+
+
+def ranker_for(plan: Plan, settings: SearchSettings, sources: int) -> RankerSettings:
+    """Settings of the ranker for so many sources: their candidates are what everybody's ranking can afford."""
+    per_source = affordable(people_of(plan.test), sources, sampled=_sampled(plan))
+    return RankerSettings(seed=settings.seed, threads=settings.threads, per_source=per_source)
 
 
 def affordable(people: int, sources: int, *, sampled: bool = False) -> int:
@@ -154,19 +156,23 @@ def learn(plan: Plan, recipe: Recipe, *, without: Sequence[str] = ()) -> Recomme
     settings = recipe.ranker
     last = [_prepared(stage, recipe, without) for stage in plan.validation]
     names = last[0].features.names
-    later = [part for one in last for part in _examples(one, settings)]
-    earlier = [
-        part
+    watching = [(one, queries) for one in last for queries in one.stage.queries]
+    learned = [
+        examples(one.features, queries, settings)
         for stages in plan.labels
         for stage in stages
-        for part in _examples(_prepared(stage, recipe, without), settings)
+        for one in [_prepared(stage, recipe, without)]
+        for queries in stage.queries
     ]
-    learning, watching = _halves(later, earlier)
-    booster = train(Examples.joined(learning), Examples.joined(watching), names, settings, settings.rounds)
+    if not learned:
+        learned = [examples(one.features, _every_other(queries, 0), settings) for one, queries in watching]
+        watching = [(one, _every_other(queries, 1)) for one, queries in watching]
+    watched = [examples(one.features, queries, settings) for one, queries in watching]
+    booster = train(Examples.joined(learned), Examples.joined(watched), names, settings, settings.rounds)
     rounds = max(1, booster.best_iteration)
-    log.info("ranker: %s examples, %s trees", sum(len(one.label) for one in earlier + later), rounds)
-    gates = _gates(last, recipe, booster)
-    whole = train(Examples.joined([*earlier, *later]), None, names, settings, rounds)
+    log.info("ranker: %s examples, %s trees", sum(len(one.label) for one in learned + watched), rounds)
+    gates = _gates(watching, recipe, booster)
+    whole = train(Examples.joined([*learned, *watched]), None, names, settings, rounds)
     return Recommender(recipe, whole, gates, tuple(without))
 
 
@@ -182,34 +188,22 @@ def _prepared(stage: Stage, recipe: Recipe, without: Sequence[str]) -> _Prepared
     return _Prepared(stage, fitted, Features(stage, fitted, per_source=recipe.ranker.per_source, without=without))
 
 
-def _examples(prepared: _Prepared, settings: RankerSettings) -> list[Examples]:
-    return [examples(prepared.features, queries, settings) for queries in prepared.stage.queries]
+def _every_other(queries: Queries, first: int) -> Queries:
+    """One half of the people; both halves are the same if there is one."""
+    return queries.take(np.arange(first, len(queries), 2)) if len(queries) > 1 else queries
 
 
-def _halves(later: list[Examples], earlier: list[Examples]) -> tuple[list[Examples], list[Examples]]:
-    if earlier:
-        return earlier, later
-    return [_part(one, 0) for one in later], [_part(one, 1) for one in later]
-
-
-def _part(one: Examples, odd: int) -> Examples:
-    number = np.repeat(np.arange(len(one.sizes)), one.sizes)
-    keep = number % 2 == odd
-    return Examples(one.values[keep], one.label[keep], one.sizes[odd::2])
-
-
-def _gates(prepared: Sequence[_Prepared], recipe: Recipe, booster: Any) -> dict[int, Gate]:
+def _gates(watching: Sequence[tuple[_Prepared, Queries]], recipe: Recipe, booster: Any) -> dict[int, Gate]:
     """The ranker and every source alone on validation, domain by domain."""
     threads = recipe.ranker.threads
     found: dict[int, dict[str, list[Floats]]] = {}
-    for one in prepared:
-        for queries in one.stage.queries:
-            answers = {"": rank_candidates(booster, one.features, queries, threads=threads)}
-            for each in one.fitted:
-                answers[each.source.name] = rank_source(each.source, each.state, one.stage, queries, threads=threads)
-            for name, ranking in answers.items():
-                values = found.setdefault(queries.domain, {}).setdefault(name, [])
-                values.append(per_person(ranking)[recipe.metric])
+    for one, queries in watching:
+        answers = {"": rank_candidates(booster, one.features, queries, threads=threads)}
+        for each in one.fitted:
+            answers[each.source.name] = rank_source(each.source, each.state, one.stage, queries, threads=threads)
+        for name, ranking in answers.items():
+            values = found.setdefault(queries.domain, {}).setdefault(name, [])
+            values.append(per_person(ranking)[recipe.metric])
     out = {}
     for domain, models in found.items():
         means = {name: float(np.concatenate(values).mean()) for name, values in models.items()}

@@ -5,13 +5,21 @@ from crossdomain.recommend.offline.sources.base import Asked, Source
 from crossdomain.recommend.offline.sources.ease import Ease
 from crossdomain.recommend.offline.sources.knn import ItemKnn, PersonKnn
 from crossdomain.recommend.offline.sources.mapping import VectorMapping
-from crossdomain.recommend.offline.sources.popular import DecayedPopularity, Popularity, SegmentPopularity
+from crossdomain.recommend.offline.sources.person_ridge import PersonRidge
+from crossdomain.recommend.offline.sources.popular import (
+    DecayedPopularity,
+    LatestPopularity,
+    Popularity,
+    SegmentPopularity,
+)
+from crossdomain.recommend.offline.sources.sequence import NextItem
 from crossdomain.recommend.offline.sources.transitions import Transitions
 
 SOURCES: dict[str, type[Source]] = {
     one.name: one
     for one in (
-        Popularity, DecayedPopularity, SegmentPopularity, ItemKnn, PersonKnn, Transitions, Als, Ease, VectorMapping,
+        Popularity, LatestPopularity, DecayedPopularity, SegmentPopularity, ItemKnn, PersonKnn, PersonRidge,
+        Transitions, NextItem, Als, Ease, VectorMapping,
     )
 }  # fmt: skip
 """All sources by name."""
