@@ -80,7 +80,7 @@ def douban(data: Path) -> dict[str, Rows]:
 
 
 def douban_held_out(data: Path) -> dict[str, Rows]:
-    """The same without each person's last item of each domain, which is the test: the files give no order across domains.
+    """The same without each person's last item of each domain, which is the test: no order is known across domains.
 
     Whoever has one item in a domain keeps it.
     """

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from crossdomain.recommend.interactions import Bools, Floats, Ints
+from crossdomain.recommend.offline.kernels import pair_cosines
 from crossdomain.recommend.offline.log import Codes, Log
 from crossdomain.recommend.offline.ranking import Ranking
 
@@ -74,6 +75,9 @@ def of_lists(ranking: Ranking, train: Log, cutoffs: Sequence[int] = CUTOFFS) -> 
     people = max(1, int((np.diff(train.indptr) > 0).sum()))
     group = _groups(train, span)
     history = _shares(train.matrix[ranking.queries.user][:, span], group)
+    people_of = train.matrix.tocsc()
+    first = ranking.lists[:_DIVERSE_LISTS]
+    cosines = pair_cosines(first, people_of.indptr, people_of.indices, people_of.shape[0])
     out = {}
     for k in cutoffs:
         lists = ranking.lists[:, :k]
@@ -84,7 +88,7 @@ def of_lists(ranking: Ranking, train: Log, cutoffs: Sequence[int] = CUTOFFS) -> 
         out[f"novelty@{k}"] = float(-np.log2(known).mean()) if len(shown) else 0.0
         out[f"gini@{k}"] = gini(exposure)
         out[f"calibration@{k}"] = _divergence(history, _list_shares(lists, span, group))
-        out[f"diversity@{k}"] = _diversity(lists, train)
+        out[f"diversity@{k}"] = _diversity(first[:, :k], cosines)
     return {name: round(value, DIGITS) for name, value in out.items()}
 
 
@@ -188,19 +192,12 @@ def _divergence(history: Floats, shown: Floats) -> float:
     return float(terms.sum(axis=1).mean())
 
 
-def _diversity(lists: Codes, train: Log) -> float:
-    """Over the first ``_DIVERSE_LISTS`` lists, those of at least two items."""
-    matrix = train.matrix.tocsc()
-    norm = np.sqrt(np.maximum(np.diff(matrix.indptr), 1))
-    found = []
-    for row in lists[:_DIVERSE_LISTS]:
-        items = row[row >= 0]
-        if len(items) > 1:
-            unit = matrix[:, items] @ sp.diags_array(1 / norm[items])
-            total = np.asarray(unit.sum(axis=1)).ravel()
-            own = float(unit.multiply(unit).sum())
-            found.append(1 - (float(total @ total) - own) / (len(items) * (len(items) - 1)))
-    return float(np.mean(found)) if found else 0.0
+def _diversity(lists: Codes, cosines: Floats) -> float:
+    """One minus the mean cosine of the pairs of a list, over the lists of at least two items."""
+    count = (lists >= 0).sum(axis=1)
+    wide = np.flatnonzero(count > 1)
+    pairs = count[wide] * (count[wide] - 1) / 2
+    return float(np.mean(1 - cosines[wide, count[wide] - 1] / pairs)) if len(wide) else 0.0
 
 
 def _unit_rows(values: Floats) -> Floats:

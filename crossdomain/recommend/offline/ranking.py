@@ -128,7 +128,7 @@ def blocks(rows: int, columns: int) -> Iterator[slice]:
 
 
 def side_by_side(work: Callable[[Part], Result], parts: Iterable[Part], threads: int) -> list[Result]:
-    """What a function gives for each part, in order; threads share the parts, not the work on one, and change nothing."""
+    """What a function gives for each part, in order; threads share the parts and change nothing."""
     with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
         return list(pool.map(work, parts))
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from crossdomain.recommend.offline.kernels import best_columns, expected_ranks, unions
+from crossdomain.recommend.offline.kernels import best_columns, expected_ranks, pair_cosines, unions
 from crossdomain.recommend.offline.metrics import Bootstrap, gini, of_lists, per_person
 from crossdomain.recommend.offline.protocols import Queries
 from crossdomain.recommend.offline.ranking import Ranking
@@ -120,3 +120,18 @@ def test_lists_as_a_whole() -> None:
     # items 1 and 2 were met by the same people, 1 and 3 by none in common
     assert found["diversity@5"] == pytest.approx((0 + 1) / 2)
     assert found["novelty@5"] == pytest.approx(np.mean([math.log2(3 / 2)] * 3 + [math.log2(3)]))
+
+
+def test_pair_cosines_are_those_of_dense_columns() -> None:
+    rng = np.random.default_rng(2)
+    met = (rng.random((30, 8)) < 0.4).astype(float)
+    met[:, 7] = 0  # nobody met it
+    people = sp.csc_matrix(met)
+    lists = np.array([[3, 1, 7, 5], [2, 2, -1, -1], [-1, -1, -1, -1]], dtype=np.int32)
+    found = pair_cosines(lists, people.indptr, people.indices, 30)
+    unit = met / np.maximum(np.sqrt(met.sum(axis=0)), 1)
+    for row, items in enumerate(lists):
+        for place in range(4):
+            shown = [item for item in items[: place + 1] if item >= 0]
+            wanted = sum(unit[:, a] @ unit[:, b] for at, a in enumerate(shown) for b in shown[:at])
+            assert found[row, place] == pytest.approx(wanted)
