@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from crossdomain.recommend.interactions import Floats, Ints
 from crossdomain.recommend.offline.features import TIMED_ITEM, Values
@@ -55,8 +54,7 @@ class Blend:
         linear = self.domains.get(domain)
         if linear is None:
             return np.zeros(len(values), dtype=np.float32)
-        with threadpool_limits(limits=1, user_api="blas"):
-            scores: Values = linear.scaled(values[:, self.columns]) @ linear.weight
+        scores: Values = linear.scaled(values[:, self.columns]) @ linear.weight
         return scores
 
 
@@ -105,6 +103,5 @@ def fit_linear(values: Values, label: npt.NDArray[np.int8], sizes: Ints, *, ridg
         pull = np.repeat(positives / total, sizes) * share - true
         return float(value), scaled.T @ pull.astype(np.float32) + ridge * weight
 
-    with threadpool_limits(limits=1, user_api="blas"):
-        found: Any = minimize(loss, np.zeros(scaled.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})
+    found: Any = minimize(loss, np.zeros(scaled.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})
     return Linear(linear.centre, linear.spread, found.x.astype(np.float32))

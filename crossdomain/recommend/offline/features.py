@@ -12,8 +12,8 @@ import numpy.typing as npt
 from crossdomain.recommend.interactions import Bools, Ints
 from crossdomain.recommend.offline.kernels import best_columns, compiled, unions
 from crossdomain.recommend.offline.log import Codes, Log
-from crossdomain.recommend.offline.protocols import DAY, Queries, Stage, open_cells
-from crossdomain.recommend.offline.ranking import asked_block
+from crossdomain.recommend.offline.protocols import DAY, Queries, Stage
+from crossdomain.recommend.offline.ranking import Closed, asked_block
 from crossdomain.recommend.offline.sources import SOURCES, Asked, Source
 from crossdomain.recommend.offline.sources.popular import ItemTimes
 
@@ -106,11 +106,11 @@ class Features:
         if queries.candidates is not None:
             columns = queries.candidates[rows] - self._stage.train.names.span(queries.domain).start
             return np.arange(len(columns) + 1, dtype=np.int64) * columns.shape[1], columns.ravel()
-        closed = ~open_cells(self._stage, queries, rows)
+        closed = Closed.of(self._stage, queries, rows)
         for scores in mains:
-            scores[closed] = -np.inf
+            closed.hide(scores)
         lists = np.hstack([best_columns(scores, self._per_source) for scores in mains])
-        return unions(lists, closed.shape[1])  # type: ignore[no-any-return]
+        return unions(lists, len(closed.columns))  # type: ignore[no-any-return]
 
     def _item(self, item: Codes, moment: Ints) -> list[Values]:
         out = [np.log1p(self._stage.train.counts[item]).astype(np.float32)]

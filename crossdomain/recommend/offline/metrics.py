@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from crossdomain.recommend.interactions import Bools, Floats, Ints
+from crossdomain.recommend.offline.kernels import pair_cosines
 from crossdomain.recommend.offline.log import Codes, Log
 from crossdomain.recommend.offline.ranking import Ranking
 
@@ -89,6 +90,9 @@ def of_lists(ranking: Ranking, train: Log, cutoffs: Sequence[int] = CUTOFFS) -> 
     surprise = -np.log2(np.maximum(train.counts[span], 1) / people)
     group = _groups(train, span)
     history = _shares(train.matrix[ranking.queries.user][:, span], group)
+    people_of = train.matrix.tocsc()
+    first = ranking.lists[:_DIVERSE_LISTS]
+    cosines = pair_cosines(first, people_of.indptr, people_of.indices, people_of.shape[0])
     ratios: dict[str, tuple[Floats, Floats]] = {}
     shown = {}
     for k in cutoffs:
@@ -96,7 +100,7 @@ def of_lists(ranking: Ranking, train: Log, cutoffs: Sequence[int] = CUTOFFS) -> 
         shown[k] = _shown(lists, span)
         ratios[f"novelty@{k}"] = (shown[k] @ surprise, np.diff(shown[k].indptr).astype(np.float64))
         ratios[f"calibration@{k}"] = _divergence(history, _list_shares(lists, span, group))
-        ratios[f"diversity@{k}"] = _diversity(lists, train)
+        ratios[f"diversity@{k}"] = _diversity(lists, cosines)
     return Lists(ratios, shown)
 
 
@@ -231,19 +235,13 @@ def _divergence(history: Floats, shown: Floats) -> tuple[Floats, Floats]:
     return np.where(both, terms.sum(axis=1), 0), both.astype(np.float64)
 
 
-def _diversity(lists: Codes, train: Log) -> tuple[Floats, Floats]:
-    """Of each of the first ``_DIVERSE_LISTS`` lists, those of at least two items."""
-    matrix = train.matrix.tocsc()
-    norm = np.sqrt(np.maximum(np.diff(matrix.indptr), 1))
+def _diversity(lists: Codes, cosines: Floats) -> tuple[Floats, Floats]:
+    """One minus the mean cosine of the pairs of each of the first ``_DIVERSE_LISTS`` lists of at least two items."""
     found, counted = np.zeros(len(lists)), np.zeros(len(lists))
-    for number, row in enumerate(lists[:_DIVERSE_LISTS]):
-        items = row[row >= 0]
-        if len(items) > 1:
-            unit = matrix[:, items] @ sp.diags_array(1 / norm[items])
-            total = np.asarray(unit.sum(axis=1)).ravel()
-            own = float(unit.multiply(unit).sum())
-            found[number] = 1 - (float(total @ total) - own) / (len(items) * (len(items) - 1))
-            counted[number] = 1
+    count = (lists[: len(cosines)] >= 0).sum(axis=1)
+    wide = np.flatnonzero(count > 1)
+    found[wide] = 1 - cosines[wide, count[wide] - 1] / (count[wide] * (count[wide] - 1) / 2)
+    counted[wide] = 1
     return found, counted
 
 

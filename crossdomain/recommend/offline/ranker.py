@@ -8,13 +8,14 @@ from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from crossdomain.recommend.interactions import Bools, Floats, Ints
 from crossdomain.recommend.offline.blend import Blend, blended, fit_linear
 from crossdomain.recommend.offline.features import Candidates, Features, Values
 from crossdomain.recommend.offline.kernels import compiled
 from crossdomain.recommend.offline.protocols import Queries
-from crossdomain.recommend.offline.ranking import LIST_LENGTH, Ranking, blocks
+from crossdomain.recommend.offline.ranking import LIST_LENGTH, Ranking, blocks, side_by_side
 
 
 @dataclass(frozen=True)
@@ -117,30 +118,33 @@ class Ranker:
     boosters: tuple[Any, ...]
     rounds: int
 
-    def score(self, values: Values, domain: int, *, threads: int) -> Values:
-        """One score a candidate; higher is better."""
+    def score(self, values: Values, domain: int) -> Values:
+        """One score a candidate; higher is better. Works in one thread: blocks of people lie side by side."""
         total = np.zeros(len(values)) if self.blend is None else self.blend.score(values, domain).astype(np.float64)
         for booster in self.boosters:
-            trees = booster.predict(values, num_iteration=self.rounds, num_threads=threads) if self.rounds else 0
+            trees = booster.predict(values, num_iteration=self.rounds, num_threads=1) if self.rounds else 0
             total += trees / len(self.boosters)
         return total.astype(np.float32)
 
 
 def examples(features: Features, queries: Queries, settings: RankerSettings) -> Examples:
     """Examples of some queries; negatives are thinned at random."""
-    parts = []
-    for number, rows in enumerate(blocks(len(queries), _width(queries))):
+
+    def work(numbered: tuple[int, slice]) -> Examples:
+        number, rows = numbered
         rng = np.random.default_rng([settings.seed, queries.domain, number])
         found = features.block(queries, rows, thin=partial(_thinned, most=settings.negatives, rng=rng))
         sizes = np.diff(found.indptr)
         sizes = sizes[sizes > 0]
-        parts.append(Examples(found.values, found.label, sizes, np.full(len(sizes), queries.domain)))
-    return Examples.joined(parts)
+        return Examples(found.values, found.label, sizes, np.full(len(sizes), queries.domain))
+
+    numbered = enumerate(blocks(len(queries), _width(queries)))
+    return Examples.joined(side_by_side(work, numbered, settings.threads))
 
 
-def candidates(features: Features, queries: Queries) -> Candidates:
+def candidates(features: Features, queries: Queries, *, threads: int) -> Candidates:
     """All candidates of some queries."""
-    parts = [features.block(queries, rows) for rows in blocks(len(queries), _width(queries))]
+    parts = side_by_side(lambda rows: features.block(queries, rows), blocks(len(queries), _width(queries)), threads)
     ends = np.cumsum([0, *(part.indptr[-1] for part in parts)])
     return Candidates(
         np.concatenate([[0], *(part.indptr[1:] + end for part, end in zip(parts, ends[:-1], strict=True))]),
@@ -178,8 +182,9 @@ def train(
         settings: Settings.
         rounds: Trees without ``watch``; 0 for the blend alone.
     """
-    blend = _fitted_blend(learn, names, settings) if settings.blend else None
-    data = _dataset(learn, blend, names)
+    with threadpool_limits(limits=1, user_api="blas"):
+        blend = _fitted_blend(learn, names, settings) if settings.blend else None
+        data = _dataset(learn, blend, names)
     seeds = range(settings.seed, settings.seed + settings.bags)
     boosters: list[Any] = []
     if watch is not None:
@@ -258,18 +263,19 @@ def _start(one: Examples, blend: Blend) -> Floats:
 
 def rank_candidates(ranker: Ranker, features: Features, queries: Queries, *, threads: int = 2) -> Ranking:
     """Ranks each query's candidates; what is no candidate is not ranked."""
-    found = [
-        rank_found(ranker, features.block(queries, rows), queries.take(np.arange(len(queries))[rows]), threads=threads)
-        for rows in blocks(len(queries), _width(queries))
-    ]
+
+    def work(rows: slice) -> Ranking:
+        return rank_found(ranker, features.block(queries, rows), queries.take(np.arange(len(queries))[rows]))
+
+    found = side_by_side(work, blocks(len(queries), _width(queries)), threads)
     return Ranking(
         queries, np.concatenate([part.rank for part in found]), np.concatenate([part.lists for part in found])
     )
 
 
-def rank_found(ranker: Ranker, found: Candidates, queries: Queries, *, threads: int) -> Ranking:
-    """Ranks candidates that were found before."""
-    score = ranker.score(found.values, queries.domain, threads=threads)
+def rank_found(ranker: Ranker, found: Candidates, queries: Queries) -> Ranking:
+    """Ranks candidates that were found before; in one thread."""
+    score = ranker.score(found.values, queries.domain)
     truth = queries.truth
     rank, first = ranked(found.indptr, found.item, score, truth.indptr, truth.indices, LIST_LENGTH)
     return Ranking(queries, rank, first)

@@ -21,6 +21,7 @@ from crossdomain.recommend.offline.ranker import (
     thinned,
     train,
 )
+from crossdomain.recommend.offline.ranking import side_by_side
 from crossdomain.recommend.offline.search import SearchSettings, climb, mean_metric, some
 from crossdomain.recommend.offline.sources import Source
 
@@ -43,8 +44,8 @@ class Prepared:
         return Features(self.stage, self.fitted, per_source=per_source, without=without)
 
     def half(self, odd: int) -> Prepared:
-        """The same with every second query of each domain."""
-        queries = tuple(one.take(np.arange(odd, len(one), 2)) for one in self.stage.queries)
+        """The same with every second query of each domain; one that is alone belongs to both halves."""
+        queries = tuple(one.take(np.arange(odd, len(one), 2)) if len(one) > 1 else one for one in self.stage.queries)
         return replace(self, stage=replace(self.stage, queries=queries))
 
 
@@ -125,16 +126,15 @@ class _Bench:
         for one in last:
             features = one.features(per_source=per_source)
             asked = [some(queries, _MOST_WATCHED, settings.seed) for queries in one.stage.queries]
-            self._watch += [(queries, candidates(features, queries)) for queries in asked]
+            self._watch += [(queries, candidates(features, queries, threads=settings.threads)) for queries in asked]
         self._names = features.names
         self._held = Examples.joined([labelled(found, asked.domain) for asked, found in self._watch])
 
     def __call__(self, candidate: RankerSettings) -> float:
         parts = [thinned(one, candidate) for stage in self._learn[: candidate.stages] for one in stage]
         ranker = train(Examples.joined(parts), self._held, self._names, candidate)
-        return mean_metric(
-            [rank_found(ranker, found, asked, threads=self._threads) for asked, found in self._watch], self._metric
-        )
+        rankings = side_by_side(lambda one: rank_found(ranker, one[1], one[0]), self._watch, self._threads)
+        return mean_metric(rankings, self._metric)
 
 
 def _examples(one: Prepared, ranker: RankerSettings, settings: SearchSettings) -> list[Examples]:

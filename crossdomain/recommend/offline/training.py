@@ -112,24 +112,38 @@ class Recommender:
         return out
 
 
-def search(plan: Plan, settings: SearchSettings, ranker: RankerSettings | None = None) -> Recipe:
-    """Searches the settings of every source on the validation stage; the test stage is not looked at."""
+def search(plan: Plan, settings: SearchSettings) -> Recipe:
+    """Searches the settings of every source, then those of the ranker, on validation; the test is not looked at."""
+    share = settings.seconds / (1 + len(SOURCES))
+    recipe = search_sources(plan, replace(settings, seconds=share * len(SOURCES)))
+    return search_ranker(plan, recipe, replace(settings, seconds=share))
+
+
+def search_sources(plan: Plan, settings: SearchSettings, names: Sequence[str] = tuple(SOURCES)) -> Recipe:
+    """The best settings of the named sources that can be used, and the ranker's as they are without a search."""
     found: dict[str, Found] = {}
-    for name in SOURCES:
-        share = replace(settings, seconds=settings.seconds / len(SOURCES))
-        one = tune_source(name, plan.validation, share)
+    for name in names:
+        one = tune_source(name, plan.validation, replace(settings, seconds=settings.seconds / len(names)))
         if one is not None:
             found[name] = one
             log.info("%s: %s %.5f in %.1f s", name, settings.metric, one.value, one.seconds)
     sources = {name: one.source for name, one in found.items()}
-    validation = {name: one.value for name, one in found.items()}
-    if ranker is None:
-        per_source = affordable(people_of(plan.test), len(found), sampled=_sampled(plan))
-        start = RankerSettings(seed=settings.seed, threads=settings.threads, per_source=per_source)
-        others = () if _sampled(plan) else (per_source // 2, 2 * per_source)
-        share = replace(settings, seconds=settings.seconds / len(SOURCES))
-        ranker, validation["ranker"] = tune_ranker(plan, sources, start, share, others)
-    return Recipe(sources, ranker, settings.metric, validation)
+    values = {name: one.value for name, one in found.items()}
+    return Recipe(sources, ranker_for(plan, settings, len(found)), settings.metric, values)
+
+
+def search_ranker(plan: Plan, recipe: Recipe, settings: SearchSettings) -> Recipe:
+    """The recipe with the best settings of a ranker over its sources."""
+    start = ranker_for(plan, settings, len(recipe.sources))
+    others = () if _sampled(plan) else (start.per_source // 2, 2 * start.per_source)
+    ranker, value = tune_ranker(plan, recipe.sources, start, settings, others)
+    return replace(recipe, ranker=ranker, validation={**recipe.validation, "ranker": value})
+
+
+def ranker_for(plan: Plan, settings: SearchSettings, sources: int) -> RankerSettings:
+    """Settings of the ranker for so many sources: their candidates are what everybody's ranking can afford."""
+    per_source = affordable(people_of(plan.test), sources, sampled=_sampled(plan))
+    return RankerSettings(seed=settings.seed, threads=settings.threads, per_source=per_source)
 
 
 def affordable(people: int, sources: int, *, sampled: bool = False) -> int:

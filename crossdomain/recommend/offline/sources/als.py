@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,7 +11,8 @@ import scipy.sparse as sp
 from implicit.cpu.als import AlternatingLeastSquares
 from threadpoolctl import threadpool_limits
 
-from crossdomain.recommend.offline.log import Log
+from crossdomain.recommend.folding import Folding
+from crossdomain.recommend.offline.log import Log, Names
 from crossdomain.recommend.offline.sources.base import Asked, Block, Source, person_weights, sided
 
 
@@ -53,8 +54,8 @@ class Als(Source):
         "half_life_days": (0, 60, 240),
     }
 
-    def learn(self, train: Log, *, seed: int, threads: int) -> tuple[Block, Block]:
-        """Item factors, zeros for items that nobody met, and how many people met each item."""
+    def learn(self, train: Log, *, seed: int, threads: int) -> tuple[Folds, Block]:
+        """Item factors to fold in with, zeros for items that nobody met, and how many people met each item."""
         matrix = train.matrix
         people = np.flatnonzero(np.diff(matrix.indptr))
         columns = np.unique(matrix.indices)
@@ -69,32 +70,50 @@ class Als(Source):
             )  # fmt: skip
             model.fit(sp.csr_matrix(compact, dtype=np.float32), show_progress=False)
         found[columns] = model.item_factors
-        return found, train.counts.astype(np.float32)
+        return Folds(found, self.regularization), train.counts.astype(np.float32)
 
     def score(self, state: Any, asked: Asked, view: str = "all") -> Block:
         """Products of the people's vectors and the items'."""
-        factors, counts = state
-        scores: Block = self.vectors(factors, asked, view) @ factors[asked.span].T
+        folds, counts = state
+        scores: Block = self.vectors(folds, asked, view) @ folds.factors[asked.span].T
         if self.popularity_power:
             scores *= np.power(counts[asked.span] + 1, np.float32(self.popularity_power))
         return scores
 
-    def vectors(self, factors: Block, asked: Asked, view: str = "all") -> Block:
+    def vectors(self, folds: Folds, asked: Asked, view: str = "all") -> Block:
         """Least-squares vectors of people; what they did not meet is a weak no only in domains they are known in."""
         weighed = asked.weighed(place_decay=self.place_decay, half_life_days=self.half_life_days, view=view)
         weighed.data *= self.alpha
-        return folded(factors, weighed, asked, self.regularization)
+        return folds.people(asked.history.names, weighed)
 
 
-def folded(factors: Block, confidence: sp.csr_matrix, asked: Asked, regularization: float) -> Block:
-    """Vectors of people from their confidences, rows × factors; zeros for people without history."""
-    out = np.zeros((confidence.shape[0], factors.shape[1]), dtype=np.float32)
-    with threadpool_limits(limits=1, user_api="blas"):
-        model = AlternatingLeastSquares(
-            factors=factors.shape[1], regularization=regularization, alpha=1.0, num_threads=1
-        )
-        for people, items in sided(asked.history.names, confidence):
-            model.item_factors = factors[items]
-            model._YtY = None
-            out[people] = model.recalculate_user(np.arange(len(people)), confidence[people][:, items].tocsr())
-    return out
+@dataclass(frozen=True)
+class Folds:
+    """Item factors that people are folded in with, prepared once for each set of domains that people are known in.
+
+    Attributes:
+        factors: Items × factors.
+        regularization: Ridge.
+    """
+
+    factors: Block
+    regularization: float
+    _prepared: dict[tuple[int, ...], Folding] = field(default_factory=dict)
+
+    def people(self, names: Names, confidence: sp.csr_matrix) -> Block:
+        """Vectors of people from their confidences, rows × factors; zeros for people without history.
+
+        A cell weighs at least as much as one that was not met, whose confidence is 1.
+        """
+        out = np.zeros((confidence.shape[0], self.factors.shape[1]), dtype=np.float32)
+        for people, domains in sided(names, confidence):
+            found = np.zeros((len(people), out.shape[1]), dtype=np.float32)
+            self._folding(names, domains).people(confidence[people], found)
+            out[people] = found
+        return out
+
+    def _folding(self, names: Names, domains: tuple[int, ...]) -> Folding:
+        if domains not in self._prepared:
+            counted = np.flatnonzero(np.isin(names.item_domain, domains))
+            self._prepared[domains] = Folding.of(self.factors, counted, self.regularization)
+        return self._prepared[domains]

@@ -121,8 +121,8 @@ def person_weights(matrix: sp.csr_matrix, power: float) -> Block:
     return weight
 
 
-def sided(names: Names, matrix: sp.csr_matrix) -> list[tuple[Ints, Ints]]:
-    """Rows by the set of domains they have cells in, each with the items of those domains; rows without cells apart."""
+def sided(names: Names, matrix: sp.csr_matrix) -> list[tuple[Ints, tuple[int, ...]]]:
+    """Rows by the set of domains they have cells in, each with these domains; rows without cells apart."""
     known = np.stack(
         [np.diff(matrix[:, names.span(domain)].indptr) > 0 for domain in range(len(names.domains))], axis=1
     )
@@ -130,5 +130,6 @@ def sided(names: Names, matrix: sp.csr_matrix) -> list[tuple[Ints, Ints]]:
     out = []
     for number, group in enumerate(groups):
         if group.any():
-            out.append((np.flatnonzero(which.ravel() == number), np.flatnonzero(group[names.item_domain])))
+            domains = tuple(int(domain) for domain in np.flatnonzero(group))
+            out.append((np.flatnonzero(which.ravel() == number), domains))
     return out

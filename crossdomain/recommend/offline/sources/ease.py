@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
+from threadpoolctl import threadpool_limits
 
+from crossdomain.recommend.offline.kernels import add_dense_rows
 from crossdomain.recommend.offline.log import Log
 from crossdomain.recommend.offline.sources.base import Asked, Block, Source, person_weights
 
@@ -58,7 +60,8 @@ class Ease(Source):
         people = person_weights(train.matrix, self.person_power)
         gram = (matrix.T @ (sp.diags_array(people) @ matrix)).toarray().astype(np.float32)
         ridge = self.ridge * float(np.mean(people[np.diff(train.indptr) > 0]))
-        weights = closed_form(gram, ridge)
+        with threadpool_limits(limits=1, user_api="blas"):
+            weights = closed_form(gram, ridge)
         domain = train.names.item_domain[items]
         return items, [np.ascontiguousarray(weights[:, domain == one]) for one in range(len(train.names.domains))]
 
@@ -69,7 +72,10 @@ class Ease(Source):
         span = asked.span
         out = np.zeros((len(asked.user), span.stop - span.start), dtype=np.float32)
         here = slice(*(int(x) for x in np.searchsorted(items, [span.start, span.stop])))
-        out[:, items[here] - span.start] = history[:, items] @ parts[asked.domain]
+        known = history[:, items]
+        found = np.zeros((len(out), here.stop - here.start), dtype=np.float32)
+        add_dense_rows(known.indptr, known.indices, known.data, parts[asked.domain], 0, found)
+        out[:, items[here] - span.start] = found
         return out
 
 

@@ -81,7 +81,7 @@ class VectorMapping(Source):
         )
         mapped = networks[asked.domain].predict(here).astype(np.float32)
         mapped[~here.any(axis=1)] = 0
-        scores: Block = mapped @ parts[asked.domain][asked.span].T
+        scores: Block = mapped @ parts[asked.domain].factors[asked.span].T
         if self.popularity_power:
             scores *= np.power(counts[asked.span] + 1, np.float32(self.popularity_power))
         return scores

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from crossdomain.recommend.offline.kernels import best_columns, expected_ranks, unions
+from crossdomain.recommend.offline.kernels import best_columns, expected_ranks, pair_cosines, unions
 from crossdomain.recommend.offline.metrics import Bootstrap, gini, of_lists, per_person
 from crossdomain.recommend.offline.protocols import Queries
 from crossdomain.recommend.offline.ranking import Ranking
@@ -150,3 +150,18 @@ def test_intervals_of_lists_are_as_wide_as_other_people_would_differ() -> None:
         assert means.draws[:, at].mean() == pytest.approx(means.value[at], rel=0.05)
         if name.startswith(("coverage", "gini", "novelty")):
             assert means.draws[:, at].std() == pytest.approx(values[:, at].std(), rel=0.35), name
+
+
+def test_pair_cosines_are_those_of_dense_columns() -> None:
+    rng = np.random.default_rng(2)
+    met = (rng.random((30, 8)) < 0.4).astype(float)
+    met[:, 7] = 0  # nobody met it
+    people = sp.csc_matrix(met)
+    lists = np.array([[3, 1, 7, 5], [2, 2, -1, -1], [-1, -1, -1, -1]], dtype=np.int32)
+    found = pair_cosines(lists, people.indptr, people.indices, 30)
+    unit = met / np.maximum(np.sqrt(met.sum(axis=0)), 1)
+    for row, items in enumerate(lists):
+        for place in range(4):
+            shown = [item for item in items[: place + 1] if item >= 0]
+            wanted = sum(unit[:, a] @ unit[:, b] for at, a in enumerate(shown) for b in shown[:at])
+            assert found[row, place] == pytest.approx(wanted)

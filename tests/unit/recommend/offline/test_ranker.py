@@ -73,20 +73,18 @@ def test_trees_that_do_not_help_are_left_out_and_bags_average() -> None:
     settings = RankerSettings(rounds=30, patience=5, least_rows=50, blend=1.0, threads=1)
     noise = Examples(watch.values, watch.label, watch.sizes, watch.domain)
     found = train(learn, noise, NAMES, settings)
-    first = float(
-        np.corrcoef(found.score(watch.values, 0, threads=1), 2 * watch.values[:, 0] - watch.values[:, 1])[0, 1]
-    )
+    first = float(np.corrcoef(found.score(watch.values, 0), 2 * watch.values[:, 0] - watch.values[:, 1])[0, 1])
     assert first > 0.97
     three = train(learn, None, NAMES, RankerSettings(rounds=5, least_rows=50, blend=0, bags=3, threads=1))
     alone = [
         train(learn, None, NAMES, RankerSettings(rounds=5, least_rows=50, blend=0, seed=seed, threads=1))
         for seed in (7, 8, 9)
     ]
-    mean = np.mean([one.score(watch.values, 0, threads=1) for one in alone], axis=0)
-    np.testing.assert_allclose(three.score(watch.values, 0, threads=1), mean, atol=1e-6)
+    mean = np.mean([one.score(watch.values, 0) for one in alone], axis=0)
+    np.testing.assert_allclose(three.score(watch.values, 0), mean, atol=1e-6)
     bare = train(learn, None, NAMES, settings, 0)
     assert bare.boosters == ()
-    assert bare.score(watch.values, 0, threads=1) == pytest.approx(bare.blend.score(watch.values, 0))
+    assert bare.score(watch.values, 0) == pytest.approx(bare.blend.score(watch.values, 0))
 
 
 def test_thinning_keeps_the_true_ones() -> None:
