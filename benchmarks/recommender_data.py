@@ -59,13 +59,17 @@ def phone_sport(data: Path) -> dict[str, Rows]:
 
 
 def mooc(data: Path) -> dict[str, Rows]:
-    """Courses in the order of enrolment, one held-out course a person."""
+    """Courses in the order of enrolment, one held-out course a person.
+
+    The last number of a training line is no course and is left out: it is a function of the held-out course (each of
+    these always has the same number, 467 numbers for 3,069 courses), so it would give away part of the answer.
+    """
     out: dict[str, Rows] = {}
-    for kind, file in (("events", "train"), ("test", "test")):
+    for kind, file, end in (("events", "train", -1), ("test", "test", None)):
         out[kind] = [
             {"user_id": user, "domain": "knowledge", "item_id": item}
             for user, *items in _lines(data / "behaviour_mooc" / f"{file}.txt.gz")
-            for item in items
+            for item in items[:end]
         ]
     return out
 
