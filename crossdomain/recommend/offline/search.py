@@ -98,8 +98,8 @@ def climb(
 ) -> list[tuple[Settings, float]]:
     """Tries settings, and moves on from the best so far.
 
-    The first trial is ``start``. Half of the others draw every setting afresh; the rest change one or two settings of
-    the best one, so that settings which matter little do not hide those that matter much.
+    The first trial is ``start``. Half of the others draw about half of its settings afresh; the rest change one or two
+    settings of the best one, so that settings which matter little do not hide those that matter much.
 
     Returns:
         Settings and their values, in the order of the trials.
@@ -113,7 +113,8 @@ def climb(
         log.info("%s: %.5f", candidate, value)
         tried.append((candidate, value))
         best = max(tried, key=lambda one: one[1])[0]
-        candidate = _next(best, space, {one for one, _ in tried}, rng, local=len(tried) > trials // 2)
+        local = len(tried) > trials // 2
+        candidate = _next(best if local else start, space, {one for one, _ in tried}, rng, local=local)
     return tried
 
 
@@ -159,14 +160,15 @@ def _deadline(began: float, seconds: float) -> Callable[[], bool]:
     return lambda: bool(seconds) and time.monotonic() - began > seconds
 
 
-def _next(best: Settings, space: Space, tried: set[Settings], rng: np.random.Generator, *, local: bool) -> Any:
+def _next(origin: Settings, space: Space, tried: set[Settings], rng: np.random.Generator, *, local: bool) -> Any:
     names = sorted(space)
     for _ in range(100 if names else 0):
-        changed = names
-        if local and len(names) > 1:
-            changed = list(rng.choice(names, size=int(rng.integers(1, 3)), replace=False))
+        if local:
+            changed = list(rng.choice(names, size=min(len(names), int(rng.integers(1, 3))), replace=False))
+        else:
+            changed = [name for name in names if rng.random() < 0.5]
         values = {name: space[name][int(rng.integers(len(space[name])))] for name in changed}
-        candidate = replace(best, **values)
+        candidate = replace(origin, **values)
         if candidate not in tried:
             return candidate
     return None

@@ -73,7 +73,6 @@ class WideEase(Source):
         "place_decay": (1, 0.95, 0.9, 0.8),
         "half_life_days": (0, 120, 480),
     }
-    views: ClassVar[tuple[str, ...]] = ("all", "within", "across")
 
     def applies(self, train: Log) -> bool:
         """Affordable where people are few: the time grows with their third power."""
