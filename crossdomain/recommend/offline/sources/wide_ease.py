@@ -56,8 +56,8 @@ class WideEase(Source):
         half_life_days: See ``Asked.weighed``.
     """
 
-    ridge: float = 30.0
-    person_power: float = 0.0
+    ridge: float = 10.0
+    person_power: float = 0.5
     item_power: float = 0.0
     target_power: float = 0.0
     place_decay: float = 1.0
