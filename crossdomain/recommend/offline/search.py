@@ -18,6 +18,8 @@ from crossdomain.recommend.offline.sources import SOURCES, Source
 FINALISTS = 4
 NEED_TIMES = ("half_life_days", "gap_days")
 """Settings that change nothing where the log has no times."""
+NEED_DOMAINS = ("across",)
+"""Settings that change nothing where there is one domain."""
 log = logging.getLogger(__name__)
 Settings = TypeVar("Settings", bound=Any)
 Space = Mapping[str, tuple[float, ...]]
@@ -77,14 +79,20 @@ def tune_source(name: str, stages: Sequence[Stage], settings: SearchSettings) ->
     few, many = (_Judge(stages, settings, people) for people in (settings.people, settings.final_people))
     late = _deadline(began, settings.seconds)
     trials = settings.trials if kind.space else 1
-    timed = all(stage.train.timed for stage in stages)
-    space = {name: values for name, values in kind.space.items() if timed or name not in NEED_TIMES}
-    tried = climb(kind(), space, few, trials=trials, rng=rng, late=late)
+    tried = climb(kind(), useful_space(kind, stages), few, trials=trials, rng=rng, late=late)
     order = sorted(range(len(tried)), key=lambda at: -tried[at][1])[:FINALISTS]
     finals = [tried[at][0] for at in order]
     values = [tried[order[0]][1]] if few.asked == many.asked else [many(one) for one in finals]
     best = int(np.argmax(values))
     return Found(finals[best], values[best], len(tried), time.monotonic() - began)
+
+
+def useful_space(kind: type[Source], stages: Sequence[Stage]) -> Space:
+    """The settings of a source that change something on these logs."""
+    timed = all(stage.train.timed for stage in stages)
+    several = all(len(stage.train.names.domains) > 1 for stage in stages)
+    useless = {*(() if timed else NEED_TIMES), *(() if several else NEED_DOMAINS)}
+    return {name: values for name, values in kind.space.items() if name not in useless}
 
 
 def climb(

@@ -30,6 +30,7 @@ class Als(Source):
         popularity_power: Scores are multiplied by the number of people who met the item to this power.
         place_decay: See ``Asked.weighed``; for the fold-in.
         half_life_days: See ``Asked.weighed``; for the fold-in.
+        across: See ``Asked.weighed``; for the fold-in.
     """
 
     factors: int = 64
@@ -40,6 +41,7 @@ class Als(Source):
     popularity_power: float = 0.0
     place_decay: float = 1.0
     half_life_days: float = 0.0
+    across: float = 1.0
 
     name: ClassVar[str] = "als"
     learned_by: ClassVar[tuple[str, ...]] = ("factors", "regularization", "alpha", "iterations", "person_power")
@@ -52,6 +54,7 @@ class Als(Source):
         "popularity_power": (-0.25, 0, 0.25, 0.5),
         "place_decay": (1, 0.95, 0.9, 0.8),
         "half_life_days": (0, 60, 240),
+        "across": (1, 0.75, 0.5, 0.25),
     }
 
     def learn(self, train: Log, *, seed: int, threads: int) -> tuple[Folds, Block]:
@@ -82,7 +85,9 @@ class Als(Source):
 
     def vectors(self, folds: Folds, asked: Asked, view: str = "all") -> Block:
         """Least-squares vectors of people; what they did not meet is a weak no only in domains they are known in."""
-        weighed = asked.weighed(place_decay=self.place_decay, half_life_days=self.half_life_days, view=view)
+        weighed = asked.weighed(
+            place_decay=self.place_decay, half_life_days=self.half_life_days, across=self.across, view=view
+        )
         weighed.data *= self.alpha
         return folds.people(asked.history.names, weighed)
 

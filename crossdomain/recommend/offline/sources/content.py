@@ -34,12 +34,14 @@ class Content(Source):
         popularity_power: Scores are multiplied by the number of people who met the item, plus one, to this power.
         place_decay: See ``Asked.weighed``.
         half_life_days: See ``Asked.weighed``.
+        across: See ``Asked.weighed``.
     """
 
     neighbours: int = 100
     popularity_power: float = 0.0
     place_decay: float = 1.0
     half_life_days: float = 0.0
+    across: float = 1.0
 
     name: ClassVar[str] = "content"
     learned_by: ClassVar[tuple[str, ...]] = ("neighbours",)
@@ -48,6 +50,7 @@ class Content(Source):
         "popularity_power": (0, 0.25, 0.5, 1),
         "place_decay": (1, 0.95, 0.9, 0.8, 0.6),
         "half_life_days": (0, 30, 120, 480),
+        "across": (1, 0.75, 0.5, 0.25),
     }
     views: ClassVar[tuple[str, ...]] = ("all", "across", "last")
 
@@ -67,7 +70,9 @@ class Content(Source):
     def score(self, state: Any, asked: Asked, view: str = "all") -> Block:
         """Sum of the similarities to the weighed history."""
         similar, counts = state
-        weighed = asked.weighed(place_decay=self.place_decay, half_life_days=self.half_life_days, view=view)
+        weighed = asked.weighed(
+            place_decay=self.place_decay, half_life_days=self.half_life_days, across=self.across, view=view
+        )
         scores = product(weighed, similar, asked.span)
         if self.popularity_power:
             scores *= np.power(counts[asked.span] + 1, np.float32(self.popularity_power))

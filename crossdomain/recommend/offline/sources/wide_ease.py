@@ -54,6 +54,7 @@ class WideEase(Source):
         target_power: Scores are multiplied by the number of people who met the item to this power.
         place_decay: See ``Asked.weighed``.
         half_life_days: See ``Asked.weighed``.
+        across: See ``Asked.weighed``.
     """
 
     ridge: float = 10.0
@@ -62,6 +63,7 @@ class WideEase(Source):
     target_power: float = 0.0
     place_decay: float = 1.0
     half_life_days: float = 0.0
+    across: float = 1.0
 
     name: ClassVar[str] = "wide_ease"
     learned_by: ClassVar[tuple[str, ...]] = ("ridge", "person_power", "item_power")
@@ -72,6 +74,7 @@ class WideEase(Source):
         "target_power": (-0.75, -0.5, -0.25, 0, 0.25),
         "place_decay": (1, 0.95, 0.9, 0.8),
         "half_life_days": (0, 120, 480),
+        "across": (1, 0.75, 0.5, 0.25),
     }
 
     def applies(self, train: Log) -> bool:
@@ -97,7 +100,9 @@ class WideEase(Source):
 
     def score(self, state: Solved, asked: Asked, view: str = "all") -> Block:
         """The weighed history times the weights."""
-        history = asked.weighed(place_decay=self.place_decay, half_life_days=self.half_life_days, view=view)
+        history = asked.weighed(
+            place_decay=self.place_decay, half_life_days=self.half_life_days, across=self.across, view=view
+        )
         span = asked.span
         met = (history @ sp.diags_array(state.scale) @ state.scaled.T).toarray().astype(np.float32)
         with threadpool_limits(limits=1, user_api="blas"):

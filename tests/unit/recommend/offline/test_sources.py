@@ -388,6 +388,7 @@ def test_weighed_histories() -> None:
     assert rows(place_decay=0.5) == [0.25, 0.5, 1]
     assert rows(half_life_days=10) == [0.25, 0.5, 0.5]
     assert rows(view="within") == [1, 1, 0]
+    assert rows(across=0.5) == [1, 1, 0.5]
     assert rows(view="across") == [0, 0, 1]
     assert rows(view="last") == [0, 0, 1]
     assert rows(view="day") == [0, 1, 1]
