@@ -58,14 +58,15 @@ def read_items(path: Path) -> pa.Table:
     if "title" in table.column_names:
         columns["title"] = pc.cast(table["title"], pa.string())
     if said := [_words(table[name]) for name in _TEXTS if name in table.column_names]:
-        columns["text"] = pc.binary_join_element_wise(*said, "\n", null_handling="skip")
+        columns["text"] = pc.utf8_trim_whitespace(pc.binary_join_element_wise(*said, "\n"))
     return pa.table(columns)
 
 
-def _words(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _words(column: pa.ChunkedArray) -> pa.Array:
+    """Texts, empty where there are none; lists of words joined by spaces."""
     if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
-        return pc.binary_join(pc.cast(column, pa.list_(pa.string())), " ")
-    return pc.cast(column, pa.string())
+        return pa.array([" ".join(map(str, words or ())) for words in column.to_pylist()], pa.string())
+    return pc.fill_null(pc.cast(column, pa.string()), "").combine_chunks()
 
 
 def _table(path: Path) -> pa.Table:

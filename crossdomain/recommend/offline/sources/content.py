@@ -18,7 +18,7 @@ from crossdomain.recommend.offline.sources.base import Asked, Block, Source
 from crossdomain.recommend.offline.sources.knn import greatest, product
 
 _ROWS = 512
-_MOST_COMMON = 0.2
+_MOST_COMMON = 0.5
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def _described(texts: pa.Array) -> int:
 
 
 def _vectors(texts: pa.Array) -> sp.csr_matrix:
-    """Unit TF-IDF vectors; words of one item, or of more than a fifth of all, say nothing about neighbours."""
+    """Unit TF-IDF vectors; words of one item, or of more than half of all, say nothing about neighbours."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     from crossdomain.text.tokens import make_tokenizer

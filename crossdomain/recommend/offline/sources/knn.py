@@ -104,7 +104,7 @@ class PersonKnn(Source):
     space: ClassVar[Mapping[str, tuple[float, ...]]] = {
         "neighbours": (50, 200, 500),
         "item_power": (0, 0.25, 0.5, 1),
-        "person_power": (0, 0.25, 0.5),
+        "person_power": (0, 0.2, 0.35, 0.5),
         "place_decay": (1, 0.95, 0.9, 0.8),
         "half_life_days": (0, 120, 480),
         "across": (1, 0.75, 0.5, 0.25),

@@ -6,9 +6,10 @@ from crossdomain.recommend.offline.log import make_logs
 from crossdomain.recommend.offline.protocols import Choices, make_plan
 from crossdomain.recommend.offline.ranker import Examples, RankerSettings, thinned, train
 from crossdomain.recommend.offline.ranker_search import tune_ranker
-from crossdomain.recommend.offline.search import SearchSettings, climb
+from crossdomain.recommend.offline.search import SearchSettings, climb, useful_space
 from crossdomain.recommend.offline.sources import SOURCES
-from tests.unit.recommend.offline.logs import blocks
+from crossdomain.recommend.offline.sources.knn import PersonKnn
+from tests.unit.recommend.offline.logs import blocks, events
 
 NAMES = ("a_all_share", "b_all_share", "noise_place", "history")
 
@@ -109,6 +110,14 @@ def test_climbing_starts_at_the_start_and_gets_near_the_top() -> None:
     assert len(few) == 2
     late = climb(RankerSettings(), space, height, trials=8, rng=np.random.default_rng(1), late=lambda: True)
     assert len(late) == 1
+
+
+def test_settings_that_change_nothing_are_not_searched() -> None:
+    untimed = make_logs([events([("a", "x", "1"), ("a", "x", "2"), ("a", "x", "3")])])[0]
+    stages = make_plan("leave-one-out", untimed, Choices(label_stages=0)).validation
+    assert set(useful_space(PersonKnn, stages)) == set(PersonKnn.space) - {"half_life_days", "across"}
+    both = make_plan("leave-one-out", make_logs([blocks()])[0], Choices(label_stages=0)).validation
+    assert useful_space(PersonKnn, both) == PersonKnn.space
 
 
 @pytest.mark.parametrize("stages", [0, 1])
