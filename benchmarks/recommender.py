@@ -3,7 +3,7 @@
 Each case is one ``crossdomain evaluate recommender``: settings are searched for on validation, the test is reported
 once. The data lie outside the repository and stay there.
 
-Usage: python benchmarks/recommender.py [CASE ...] [--data DIR] [--trials N] [--work DIR] [--tune-only]
+Usage: python benchmarks/recommender.py [CASE ...] [--data DIR] [--trials N] [--work DIR] [--tune SOURCE ...]
        python benchmarks/recommender.py --report
 Without a case all of them run. Settings that a search found are kept under ``--work``, and the times of a result are
 without the search. ``--report`` writes ``recommender-tables.md`` from the newest result of each case.
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("/tmp/crossdomain-recommender"))  # noqa: S108 - the user's choice
     parser.add_argument("--trials", type=int, default=24)
     parser.add_argument("--people", type=int, default=500, help="of a domain, that a trial is judged by")
-    parser.add_argument("--tune-only", action="store_true", help="search the settings and stop before the test")
+    parser.add_argument("--tune", nargs="+", metavar="SOURCE", help="only search these sources' settings, or all")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--report", action="store_true", help="only write the tables of the results there are")
     options = parser.parse_args()
@@ -86,7 +86,7 @@ def run(case: str, options: argparse.Namespace) -> None:
         request, search=SearchSettings(trials=options.trials, people=options.people, threads=options.threads)
     )
     recipe, search_seconds = tuned(events, items, test, name, request, options)
-    if options.tune_only:
+    if options.tune:
         return
     began, busy = time.monotonic(), time.process_time()
     document = evaluate(events, items, test, replace(request, recipe=recipe))
@@ -153,7 +153,7 @@ def tuned(
     plain = replace(request, choices=replace(request.choices, strict=0, moment="event"))
     plan = plan_of(events, items, test, plain)
     found, seconds = [], 0.0
-    for part in (*SOURCES, "ranker"):
+    for part in (*SOURCES, "ranker") if options.tune in (None, ["all"]) else options.tune:
         path = options.work / f"settings-{name}-{request.protocol}-{options.trials}-{part}.json"
         if not path.exists():
             began = time.process_time()

@@ -18,6 +18,8 @@ from crossdomain.recommend.offline.sources import SOURCES, Source
 FINALISTS = 4
 NEED_TIMES = ("half_life_days", "gap_days")
 """Settings that change nothing where the log has no times."""
+MOST_FOR_COSTLY = 500_000
+"""Interactions up to which costly settings are tried."""
 NEED_DOMAINS = ("across",)
 """Settings that change nothing where there is one domain."""
 log = logging.getLogger(__name__)
@@ -82,9 +84,15 @@ def tune_source(name: str, stages: Sequence[Stage], settings: SearchSettings) ->
     tried = climb(kind(), useful_space(kind, stages), few, trials=trials, rng=rng, late=late)
     order = sorted(range(len(tried)), key=lambda at: -tried[at][1])[:FINALISTS]
     finals = [tried[at][0] for at in order]
-    values = [tried[order[0]][1]] if few.asked == many.asked else [many(one) for one in finals]
-    best = int(np.argmax(values))
-    return Found(finals[best], values[best], len(tried), time.monotonic() - began)
+    values = [tried[at][1] for at in order] if few.asked == many.asked else [many(one) for one in finals]
+    best = finals[int(np.argmax(values))]
+    if len(stages[0].train) <= MOST_FOR_COSTLY:
+        dear = [replace(best, **{name: value}) for name, each in kind.costly.items() for value in each]
+        for one in dear if len(tried) > 1 and not late() else ():
+            finals.append(one)
+            values.append(many(one))
+    at = int(np.argmax(values))
+    return Found(finals[at], values[at], len(tried) + len(finals) - len(order), time.monotonic() - began)
 
 
 def useful_space(kind: type[Source], stages: Sequence[Stage]) -> Space:

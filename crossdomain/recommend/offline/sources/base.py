@@ -90,12 +90,14 @@ class Source:
         name: Name in settings, tables and features.
         learned_by: Settings that ``learn`` depends on; the others only change scores.
         space: Values of each setting that a search may try.
+        costly: Values that it may try at the end, for the best settings only.
         views: Histories it may be asked with; see ``Asked.weighed``.
     """
 
     name: ClassVar[str]
     learned_by: ClassVar[tuple[str, ...]] = ()
     space: ClassVar[Mapping[str, tuple[float, ...]]] = {}
+    costly: ClassVar[Mapping[str, tuple[float, ...]]] = {}
     views: ClassVar[tuple[str, ...]] = ("all",)
 
     def applies(self, train: Log) -> bool:

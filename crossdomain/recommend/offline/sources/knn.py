@@ -13,7 +13,7 @@ from crossdomain.recommend.offline.kernels import add_dense_rows, add_sparse_row
 from crossdomain.recommend.offline.log import Log
 from crossdomain.recommend.offline.sources.base import Asked, Block, Source, person_weights
 
-_PEOPLE_WORK = 2e9
+_PEOPLE_WORK = 2e8
 _DENSE_CELLS = 1 << 25
 _DENSE_SHARE = 0.25
 Weights = sp.csr_matrix | Block

@@ -50,7 +50,7 @@ class NextItem(Source):
     learned_by: ClassVar[tuple[str, ...]] = ("ridge", "place_decay", "ahead_decay", "person_power", "most_items")
     space: ClassVar[Mapping[str, tuple[float, ...]]] = {
         "ridge": (2, 10, 50, 200, 800),
-        "place_decay": (0.95, 0.9, 0.8, 0.65, 0.5),
+        "place_decay": (0.9, 0.8, 0.65, 0.5, 0.35),
         "ahead_decay": (0, 0.3, 0.6, 0.8, 0.9),
         "person_power": (0, 0.25, 0.5, 1),
         "popularity_power": (-0.25, -0.1, 0, 0.1),

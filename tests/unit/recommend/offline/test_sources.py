@@ -214,7 +214,7 @@ def test_content_without_shared_words_or_texts() -> None:
 
 def test_als_folds_in_the_exact_minimum(noise) -> None:
     source = Als(factors=6, regularization=2.0, alpha=7.0)
-    folds, _ = source.learn(noise, seed=7, threads=1)
+    (folds,), _ = source.learn(noise, seed=7, threads=1)
     found = source.vectors(folds, _asked(noise))
     met = noise.matrix.toarray()
     for row in range(len(found)):
@@ -224,6 +224,16 @@ def test_als_folds_in_the_exact_minimum(noise) -> None:
         weight = np.where(met[row, columns] > 0, 7.0, 1.0)
         left = y.T @ (weight[:, None] * y) + 2 * np.eye(6)
         np.testing.assert_allclose(found[row], np.linalg.solve(left, y.T @ (weight * met[row, columns])), atol=2e-3)
+
+
+def test_als_averages_its_starts(noise) -> None:
+    asked = _asked(noise, 1)
+    alone = [Als(factors=6) for _ in range(3)]
+    scores = [one.score(one.learn(noise, seed=7 + n, threads=1), asked) for n, one in enumerate(alone)]
+    three = Als(factors=6, starts=3)
+    found = three.score(three.learn(noise, seed=7, threads=1), asked)
+    np.testing.assert_allclose(found, np.mean(scores, axis=0), atol=1e-5)
+    assert abs(scores[0] - scores[1]).max() > 0.01
 
 
 def test_decayed_popularity_counts_what_was_before_the_moment() -> None:
