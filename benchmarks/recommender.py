@@ -64,6 +64,7 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=2000, help="of a domain, that a trial is judged by")
     parser.add_argument("--tune", nargs="+", metavar="SOURCE", help="only search these sources' settings, or all")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--leave-out", nargs="+", metavar="SOURCE", default=[], help="sources to do without")
     parser.add_argument("--report", action="store_true", help="only write the tables of the results there are")
     options = parser.parse_args()
     if options.report:
@@ -149,7 +150,8 @@ def tuned(events: Any, items: Any, test: Any, name: str, request: Request, optio
     plain = replace(request, choices=replace(request.choices, strict=0, moment="event"))
     plan = None
     found = []
-    for source in SOURCES if options.tune in (None, ["all"]) else options.tune:
+    wanted = SOURCES if options.tune in (None, ["all"]) else options.tune
+    for source in (one for one in wanted if one not in options.leave_out):
         path = options.work / f"settings-{name}-{request.protocol}-{options.trials}-{source}.json"
         if not path.exists():
             plan = plan or plan_of(events, items, test, plain)
