@@ -65,6 +65,7 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=500, help="of a domain, that a trial is judged by")
     parser.add_argument("--tune", nargs="+", metavar="SOURCE", help="only search these sources' settings, or all")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--leave-out", nargs="+", metavar="SOURCE", default=[], help="sources to do without")
     parser.add_argument("--report", action="store_true", help="only write the tables of the results there are")
     options = parser.parse_args()
     if options.report:
@@ -153,7 +154,8 @@ def tuned(
     plain = replace(request, choices=replace(request.choices, strict=0, moment="event"))
     plan = plan_of(events, items, test, plain)
     found, seconds = [], 0.0
-    for part in (*SOURCES, "ranker") if options.tune in (None, ["all"]) else options.tune:
+    wanted = (*SOURCES, "ranker") if options.tune in (None, ["all"]) else options.tune
+    for part in (one for one in wanted if one not in options.leave_out):
         path = options.work / f"settings-{name}-{request.protocol}-{options.trials}-{part}.json"
         if not path.exists():
             began = time.process_time()
