@@ -71,7 +71,8 @@ class Found:
 def tune_source(name: str, stages: Sequence[Stage], settings: SearchSettings) -> Found | None:
     """The best settings of a source; None if it cannot be used.
 
-    ``climb`` judges its trials by few people; the best of them are judged again by many, and the best of those wins.
+    ``climb`` judges its trials by few people; the best of them are judged again by many. Where there are several trials
+    and the log has at most ``MOST_FOR_COSTLY`` interactions, the best is also tried with its costly settings.
     """
     kind = SOURCES[name]
     if not all(kind().applies(stage.train) for stage in stages):
@@ -82,17 +83,17 @@ def tune_source(name: str, stages: Sequence[Stage], settings: SearchSettings) ->
     late = _deadline(began, settings.seconds)
     trials = settings.trials if kind.space else 1
     tried = climb(kind(), useful_space(kind, stages), few, trials=trials, rng=rng, late=late)
-    order = sorted(range(len(tried)), key=lambda at: -tried[at][1])[:FINALISTS]
-    finals = [tried[at][0] for at in order]
-    values = [tried[at][1] for at in order] if few.asked == many.asked else [many(one) for one in finals]
-    best = finals[int(np.argmax(values))]
-    if len(stages[0].train) <= MOST_FOR_COSTLY:
-        dear = [replace(best, **{name: value}) for name, each in kind.costly.items() for value in each]
-        for one in dear if len(tried) > 1 and not late() else ():
-            finals.append(one)
-            values.append(many(one))
-    at = int(np.argmax(values))
-    return Found(finals[at], values[at], len(tried) + len(finals) - len(order), time.monotonic() - began)
+    finals = sorted(tried, key=lambda one: -one[1])[:FINALISTS]
+    if few.asked < many.asked:
+        finals = [(one, many(one)) for one, _ in finals]
+    made = len(tried)
+    if trials > 1 and len(stages[0].train) <= MOST_FOR_COSTLY and not late():
+        best = max(finals, key=lambda one: one[1])[0]
+        dear = [replace(best, **{name: value}) for name, values in kind.costly.items() for value in values]
+        finals += [(one, many(one)) for one in dear]
+        made += len(dear)
+    source, value = max(finals, key=lambda one: one[1])
+    return Found(source, value, made, time.monotonic() - began)
 
 
 def useful_space(kind: type[Source], stages: Sequence[Stage]) -> Space:

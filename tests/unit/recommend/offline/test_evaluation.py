@@ -149,6 +149,18 @@ def test_the_search_keeps_the_best_and_repeats() -> None:
     )
 
 
+def test_costly_settings_are_tried_for_the_best_only_and_not_on_long_logs(monkeypatch) -> None:
+    plan = make_plan("leave-one-out", make_logs([random_log(people=80)])[0], Choices(label_stages=0))
+    settings = SearchSettings(trials=2, threads=1)
+    found = tune_source("als", plan.validation, settings)
+    assert found.trials == 3
+    monkeypatch.setattr("crossdomain.recommend.offline.search.MOST_FOR_COSTLY", 10)
+    short = tune_source("als", plan.validation, settings)
+    assert (short.trials, short.source.starts) == (2, 1)
+    assert found.value >= short.value
+    assert tune_source("als", plan.validation, SearchSettings(trials=1, threads=1)).trials == 1
+
+
 def test_settings_files_survive_a_round_trip_and_bad_ones_are_refused() -> None:
     document = json.loads(json.dumps(RECIPE.as_document()))
     assert Recipe.from_document(document, where="x") == RECIPE
