@@ -135,7 +135,7 @@ def search_sources(plan: Plan, settings: SearchSettings, names: Sequence[str] = 
 def search_ranker(plan: Plan, recipe: Recipe, settings: SearchSettings) -> Recipe:
     """The recipe with the best settings of a ranker over its sources."""
     start = ranker_for(plan, settings, len(recipe.sources))
-    others = () if _sampled(plan) else (start.per_source // 2, 2 * start.per_source)
+    others = () if _sampled(plan) else (start.per_source // 2,)
     ranker, value = tune_ranker(plan, recipe.sources, start, settings, others)
     return replace(recipe, ranker=ranker, validation={**recipe.validation, "ranker": value})
 
