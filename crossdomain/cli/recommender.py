@@ -41,7 +41,7 @@ Strict = Annotated[
     int, typer.Option(min=0, help="leave-one-out: groups of moments, each learned for from what was before; 0: off.")
 ]
 Trials = Annotated[
-    int, typer.Option(min=1, help="Settings that are tried for each source; half as many for the ranker.")
+    int, typer.Option(min=1, help="Settings that are tried for each source; a quarter as many for the ranker.")
 ]
 Budget = Annotated[
     float, typer.Option(min=0, help="Seconds for the search; 0: all trials, the same result on any machine.")

@@ -59,7 +59,7 @@ def tune_ranker(
 ) -> tuple[RankerSettings, float]:
     """The best settings and their metric on validation; the test is not looked at.
 
-    Half of ``settings.trials`` are tried by ``climb``, then other numbers of candidates, then an average of
+    A quarter of ``settings.trials`` are tried by ``climb``, then other numbers of candidates, then an average of
     ``_BAGS`` rankers. Each learns from the stages before the validation (without these from one half of its people),
     at most ``settings.final_people`` of a domain, and is judged by at most ``_MOST_WATCHED`` of the validation.
 
@@ -78,7 +78,7 @@ def tune_ranker(
     ready = _Ready.of(plan, sources, start)
     bench = _Bench(ready, start.per_source, settings)
     rng = np.random.default_rng([settings.seed, len(sources)])
-    tried = climb(start, start.space, bench, trials=max(1, settings.trials // 2), rng=rng, late=late)
+    tried = climb(start, start.space, bench, trials=max(1, settings.trials // 4), rng=rng, late=late)
     best, value = max(tried, key=lambda one: one[1])
     for per_source in others:
         if late():

@@ -32,7 +32,7 @@ class SearchSettings:
     """How long settings are searched for.
 
     Attributes:
-        trials: Settings that are tried for each source, the defaults being the first; half as many for the ranker.
+        trials: Settings that are tried for each source, the defaults being the first; a quarter as many for the ranker.
         people: Most people of a domain that a trial is judged by; the best ``FINALISTS`` are judged by more.
         final_people: Most people of a domain that the finalists are judged by.
         metric: What is maximised: its mean over the people of all domains, each domain weighing the same.
