@@ -89,7 +89,7 @@ def tune_source(name: str, stages: Sequence[Stage], settings: SearchSettings) ->
     made = len(tried)
     if trials > 1 and len(stages[0].train) <= MOST_FOR_COSTLY and not late():
         best = max(finals, key=lambda one: one[1])[0]
-        dear = [replace(best, **{name: value}) for name, values in kind.costly.items() for value in values]
+        dear = [replace(best, **{name: value}) for name, values in kind.costly.items() for value in values]  # type: ignore[type-var]
         finals += [(one, many(one)) for one in dear]
         made += len(dear)
     source, value = max(finals, key=lambda one: one[1])
