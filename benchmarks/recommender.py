@@ -30,19 +30,20 @@ from crossdomain.recommend.offline.protocols import Choices
 from crossdomain.recommend.offline.reading import read_events, read_items
 from crossdomain.recommend.offline.search import SearchSettings
 from crossdomain.recommend.offline.sources import SOURCES
-from crossdomain.recommend.offline.training import Recipe, ranker_for, search
+from crossdomain.recommend.offline.training import Recipe, ranker_for, search_ranker, search_sources
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
 SAMPLED = Choices(negatives=999, label_stages=1)
 COLD = Choices(label_stages=1)
+TWICE = Choices(label_stages=2)
 CASES: dict[str, tuple[str, Request]] = {
     "beauty-electronics-temporal": ("beauty_electronics", Request("temporal", Choices(label_stages=1))),
     "beauty-electronics-leave-one-out": ("beauty_electronics", Request("leave-one-out", SAMPLED)),
     "beauty-electronics-last-moment": ("beauty_electronics", Request("leave-one-out", replace(SAMPLED, moment="last"))),
     "beauty-electronics-without-age": ("beauty_electronics", Request("leave-one-out", SAMPLED, without=AGE)),
     "beauty-electronics-strict": ("beauty_electronics", Request("leave-one-out", replace(SAMPLED, strict=8))),
-    "phone-sport": ("phone_sport", Request("given", COLD)),
+    "phone-sport": ("phone_sport", Request("given", TWICE)),
     "phone-sport-cold": ("phone_sport", Request("domain-cold", COLD)),
     "phone-sport-cold-held-out": ("phone_sport", Request("domain-cold", COLD)),
     "mooc": ("mooc", Request("given", Choices(label_stages=0))),
@@ -61,7 +62,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT / "../shared/data")
     parser.add_argument("--work", type=Path, default=Path("/tmp/crossdomain-recommender"))  # noqa: S108 - the user's choice
     parser.add_argument("--trials", type=int, default=24)
-    parser.add_argument("--people", type=int, default=2000, help="of a domain, that a trial is judged by")
+    parser.add_argument("--people", type=int, default=500, help="of a domain, that a trial is judged by")
     parser.add_argument("--tune", nargs="+", metavar="SOURCE", help="only search these sources' settings, or all")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--leave-out", nargs="+", metavar="SOURCE", default=[], help="sources to do without")
@@ -85,7 +86,7 @@ def run(case: str, options: argparse.Namespace) -> None:
     request = replace(
         request, search=SearchSettings(trials=options.trials, people=options.people, threads=options.threads)
     )
-    recipe = tuned(events, items, test, name, request, options)
+    recipe, search_seconds = tuned(events, items, test, name, request, options)
     if options.tune:
         return
     began, busy = time.monotonic(), time.process_time()
@@ -96,6 +97,7 @@ def run(case: str, options: argparse.Namespace) -> None:
         "case": case,
         "machine": machine(),
         "commit": commit(),
+        "search": {"trials": options.trials, "people": options.people, "processor_seconds": search_seconds},
         "threads": options.threads,
         "seconds_in_all": round(seconds, 1),
         "processor_seconds_in_all": round(busy, 1),
@@ -142,26 +144,42 @@ def ahead(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def tuned(events: Any, items: Any, test: Any, name: str, request: Request, options: argparse.Namespace) -> Recipe:
-    """What ``crossdomain tune`` finds; variants of one protocol on one data set share it.
+def tuned(
+    events: Any, items: Any, test: Any, name: str, request: Request, options: argparse.Namespace
+) -> tuple[Recipe, float | None]:
+    """What ``crossdomain tune`` finds, and its processor seconds; variants of one protocol on one data set share it.
 
-    Each source's settings are kept as they are found: a search that was cut off goes on where it was.
+    What was found of each source is kept: a search that was cut off goes on where it was. Without ``ranker`` its
+    settings are the defaults. The seconds are None where a kept file does not say them.
     """
     plain = replace(request, choices=replace(request.choices, strict=0, moment="event"))
-    plan = None
-    found = []
-    wanted = SOURCES if options.tune in (None, ["all"]) else options.tune
-    for source in (one for one in wanted if one not in options.leave_out):
-        path = options.work / f"settings-{name}-{request.protocol}-{options.trials}-{source}.json"
+    plan = plan_of(events, items, test, plain)
+    found, seconds = [], []
+    wanted = (*SOURCES, "ranker") if options.tune in (None, ["all"]) else options.tune
+    for part in (one for one in wanted if one not in options.leave_out):
+        path = options.work / f"settings-{name}-{request.protocol}-{options.trials}-{part}.json"
         if not path.exists():
-            plan = plan or plan_of(events, items, test, plain)
-            recipe = search(plan, request.search, names=(source,))
-            path.write_text(json.dumps(recipe.as_document(), indent=2), encoding="utf-8")
-        found.append(Recipe.from_document(json.loads(path.read_text(encoding="utf-8")), where=str(path)))
-    sources = {source: one for recipe in found for source, one in recipe.sources.items()}
-    values = {source: value for recipe in found for source, value in recipe.validation.items()}
-    ranker = ranker_for(plan or plan_of(events, items, test, plain), request.search, len(sources))
-    return Recipe(sources, ranker, request.search.metric, values)
+            began = time.process_time()
+            if part == "ranker":
+                recipe = search_ranker(plan, _together(found), request.search)
+            else:
+                recipe = search_sources(plan, request.search, names=(part,))
+            document = {"seconds": round(time.process_time() - began, 1), **recipe.as_document()}
+            path.write_text(json.dumps(document, indent=2), encoding="utf-8")
+        document = json.loads(path.read_text(encoding="utf-8"))
+        seconds.append(document.get("seconds"))
+        found.append(Recipe.from_document(document, where=str(path)))
+    recipe = _together(found)
+    if "ranker" in options.leave_out:
+        recipe = replace(recipe, ranker=ranker_for(plan, request.search, len(recipe.sources)))
+    known = None if None in seconds else round(sum(seconds), 1)
+    return replace(recipe, ranker=replace(recipe.ranker, threads=options.threads)), known
+
+
+def _together(parts: list[Recipe]) -> Recipe:
+    sources = {name: one for recipe in parts for name, one in recipe.sources.items()}
+    values = {name: value for recipe in parts for name, value in recipe.validation.items()}
+    return replace(parts[-1], sources=sources, validation=values)
 
 
 def table(document: dict[str, Any]) -> str:

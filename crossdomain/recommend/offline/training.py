@@ -11,15 +11,16 @@ import numpy as np
 
 from crossdomain.errors import InputError
 from crossdomain.recommend.interactions import Floats
-from crossdomain.recommend.offline.features import Features, Fitted, fit_sources
+from crossdomain.recommend.offline.features import Features, Fitted
 from crossdomain.recommend.offline.metrics import per_person
-from crossdomain.recommend.offline.protocols import Plan, Queries, Stage, people_of
-from crossdomain.recommend.offline.ranker import Examples, RankerSettings, examples, rank_candidates, train
+from crossdomain.recommend.offline.protocols import Plan, Stage, people_of
+from crossdomain.recommend.offline.ranker import Examples, Ranker, RankerSettings, examples, rank_candidates, train
+from crossdomain.recommend.offline.ranker_search import Prepared, prepared, tune_ranker
 from crossdomain.recommend.offline.ranking import Ranking, rank_source
 from crossdomain.recommend.offline.search import Found, SearchSettings, tune_source
 from crossdomain.recommend.offline.sources import SOURCES, Source
 
-BASELINES = ("popularity", "decayed_popularity", "item_knn", "als", "ease")
+BASELINES = ("popularity", "decayed_popularity", "item_knn", "person_knn", "als", "ease", "wide_ease")
 MOST_CANDIDATES = 20_000_000
 log = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ class Recommender:
     """A trained ranker, the sources' settings, and for each domain which of them answers."""
 
     recipe: Recipe
-    booster: Any
+    ranker: Ranker
     gates: Mapping[int, Gate]
     without: tuple[str, ...] = ()
 
@@ -104,27 +105,39 @@ class Recommender:
         for queries in stage.queries:
             gate = self.gates[queries.domain]
             if gate.ships:
-                out.append(rank_candidates(self.booster, features, queries, threads=threads))
+                out.append(rank_candidates(self.ranker, features, queries, threads=threads))
             else:
                 one = by_name[gate.best_source]
                 out.append(rank_source(one.source, one.state, stage, queries, threads=threads))
         return out
 
 
-def search(
-    plan: Plan, settings: SearchSettings, ranker: RankerSettings | None = None, *, names: Sequence[str] = tuple(SOURCES)
-) -> Recipe:
-    """Searches the settings of the named sources on the validation stage; the test stage is not looked at."""
+def search(plan: Plan, settings: SearchSettings) -> Recipe:
+    """Searches the settings of every source, then those of the ranker, on validation; the test is not looked at."""
+    share = settings.seconds / (1 + len(SOURCES))
+    recipe = search_sources(plan, replace(settings, seconds=share * len(SOURCES)))
+    return search_ranker(plan, recipe, replace(settings, seconds=share))
+
+
+def search_sources(plan: Plan, settings: SearchSettings, names: Sequence[str] = tuple(SOURCES)) -> Recipe:
+    """The best settings of the named sources that can be used, and the ranker's as they are without a search."""
     found: dict[str, Found] = {}
     for name in names:
-        share = replace(settings, seconds=settings.seconds / len(names))
-        one = tune_source(name, plan.validation, share)
+        one = tune_source(name, plan.validation, replace(settings, seconds=settings.seconds / len(names)))
         if one is not None:
             found[name] = one
             log.info("%s: %s %.5f in %.1f s", name, settings.metric, one.value, one.seconds)
     sources = {name: one.source for name, one in found.items()}
     values = {name: one.value for name, one in found.items()}
-    return Recipe(sources, ranker or ranker_for(plan, settings, len(found)), settings.metric, values)
+    return Recipe(sources, ranker_for(plan, settings, len(found)), settings.metric, values)
+
+
+def search_ranker(plan: Plan, recipe: Recipe, settings: SearchSettings) -> Recipe:
+    """The recipe with the best settings of a ranker over its sources."""
+    start = ranker_for(plan, settings, len(recipe.sources))
+    others = () if _sampled(plan) else (start.per_source // 2, 2 * start.per_source)
+    ranker, value = tune_ranker(plan, recipe.sources, start, settings, others)
+    return replace(recipe, ranker=ranker, validation={**recipe.validation, "ranker": value})
 
 
 def ranker_for(plan: Plan, settings: SearchSettings, sources: int) -> RankerSettings:
@@ -146,7 +159,8 @@ def learn(plan: Plan, recipe: Recipe, *, without: Sequence[str] = ()) -> Recomme
     """Trains the ranker on what followed in the label and validation stages, and decides where it is used.
 
     The number of trees, and whether it ships, is decided on validation by a ranker that learned from the earlier
-    stages (without these from one half of the people, judged by the other); then it learns from all of them.
+    stages (without these from one half of the people, and both it and the sources are judged by the other half); then
+    it learns from all of them.
 
     Args:
         plan: Stages; the test is not looked at.
@@ -154,61 +168,50 @@ def learn(plan: Plan, recipe: Recipe, *, without: Sequence[str] = ()) -> Recomme
         without: Features to leave out.
     """
     settings = recipe.ranker
-    last = [_prepared(stage, recipe, without) for stage in plan.validation]
-    names = last[0].features.names
-    watching = [(one, queries) for one in last for queries in one.stage.queries]
-    learned = [
-        examples(one.features, queries, settings)
-        for stages in plan.labels
-        for stage in stages
-        for one in [_prepared(stage, recipe, without)]
-        for queries in stage.queries
-    ]
-    if not learned:
-        learned = [examples(one.features, _every_other(queries, 0), settings) for one, queries in watching]
-        watching = [(one, _every_other(queries, 1)) for one, queries in watching]
-    watched = [examples(one.features, queries, settings) for one, queries in watching]
-    booster = train(Examples.joined(learned), Examples.joined(watched), names, settings, settings.rounds)
-    rounds = max(1, booster.best_iteration)
-    log.info("ranker: %s examples, %s trees", sum(len(one.label) for one in learned + watched), rounds)
-    gates = _gates(watching, recipe, booster)
-    whole = train(Examples.joined([*learned, *watched]), None, names, settings, rounds)
+    last = [prepared(stage, recipe.sources, settings) for stage in plan.validation]
+    learning: list[Examples] = []
+    for stages in plan.labels[: settings.stages]:
+        learning += _examples([prepared(stage, recipe.sources, settings) for stage in stages], settings, without)
+    judged = last
+    if not learning:
+        learning = _examples([one.half(0) for one in last], settings, without)
+        judged = [one.half(1) for one in last]
+    watching = _examples(judged, settings, without)
+    names = last[0].features(per_source=settings.per_source, without=without).names
+    ranker = train(Examples.joined(learning), Examples.joined(watching), names, settings)
+    log.info("ranker: %s examples, %s trees", sum(len(one.label) for one in learning + watching), ranker.rounds)
+    gates = _gates(judged, recipe, ranker, without)
+    whole = train(Examples.joined([*learning, *watching]), None, names, settings, ranker.rounds)
     return Recommender(recipe, whole, gates, tuple(without))
 
 
-@dataclass(frozen=True)
-class _Prepared:
-    stage: Stage
-    fitted: Sequence[Fitted]
-    features: Features
+def _examples(ready: Sequence[Prepared], settings: RankerSettings, without: Sequence[str]) -> list[Examples]:
+    """Examples of every stage and domain."""
+    found = []
+    for one in ready:
+        features = one.features(per_source=settings.per_source, without=without)
+        found += [examples(features, queries, settings) for queries in one.stage.queries]
+    return found
 
 
-def _prepared(stage: Stage, recipe: Recipe, without: Sequence[str]) -> _Prepared:
-    fitted = fit_sources(stage, recipe.sources, seed=recipe.ranker.seed, threads=recipe.ranker.threads)
-    return _Prepared(stage, fitted, Features(stage, fitted, per_source=recipe.ranker.per_source, without=without))
-
-
-def _every_other(queries: Queries, first: int) -> Queries:
-    """One half of the people; both halves are the same if there is one."""
-    return queries.take(np.arange(first, len(queries), 2)) if len(queries) > 1 else queries
-
-
-def _gates(watching: Sequence[tuple[_Prepared, Queries]], recipe: Recipe, booster: Any) -> dict[int, Gate]:
+def _gates(ready: Sequence[Prepared], recipe: Recipe, ranker: Ranker, without: Sequence[str]) -> dict[int, Gate]:
     """The ranker and every source alone on validation, domain by domain."""
     threads = recipe.ranker.threads
     found: dict[int, dict[str, list[Floats]]] = {}
-    for one, queries in watching:
-        answers = {"": rank_candidates(booster, one.features, queries, threads=threads)}
-        for each in one.fitted:
-            answers[each.source.name] = rank_source(each.source, each.state, one.stage, queries, threads=threads)
-        for name, ranking in answers.items():
-            values = found.setdefault(queries.domain, {}).setdefault(name, [])
-            values.append(per_person(ranking)[recipe.metric])
+    for one in ready:
+        features = one.features(per_source=recipe.ranker.per_source, without=without)
+        for queries in one.stage.queries:
+            answers = {"": rank_candidates(ranker, features, queries, threads=threads)}
+            for each in one.fitted:
+                answers[each.source.name] = rank_source(each.source, each.state, one.stage, queries, threads=threads)
+            for name, ranking in answers.items():
+                values = found.setdefault(queries.domain, {}).setdefault(name, [])
+                values.append(per_person(ranking)[recipe.metric])
     out = {}
     for domain, models in found.items():
         means = {name: float(np.concatenate(values).mean()) for name, values in models.items()}
-        ranker = means.pop("")
+        own = means.pop("")
         best = max(sorted(means), key=lambda name: means[name])
-        out[domain] = Gate(ranker, best, means[best], booster.best_iteration)
+        out[domain] = Gate(own, best, means[best], ranker.rounds)
         log.info("domain %s: %s", domain, out[domain])
     return out

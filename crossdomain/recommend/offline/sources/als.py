@@ -30,6 +30,9 @@ class Als(Source):
         popularity_power: Scores are multiplied by the number of people who met the item to this power.
         place_decay: See ``Asked.weighed``; for the fold-in.
         half_life_days: See ``Asked.weighed``; for the fold-in.
+        starts: Models from random starts of their own whose scores are averaged: where data are few each finds
+            another optimum.
+        across: See ``Asked.weighed``; for the fold-in.
     """
 
     factors: int = 64
@@ -40,9 +43,13 @@ class Als(Source):
     popularity_power: float = 0.0
     place_decay: float = 1.0
     half_life_days: float = 0.0
+    across: float = 1.0
+    starts: int = 1
 
     name: ClassVar[str] = "als"
-    learned_by: ClassVar[tuple[str, ...]] = ("factors", "regularization", "alpha", "iterations", "person_power")
+    learned_by: ClassVar[tuple[str, ...]] = (
+        "factors", "regularization", "alpha", "iterations", "person_power", "starts"
+    )  # fmt: skip
     space: ClassVar[Mapping[str, tuple[float, ...]]] = {
         "factors": (32, 64, 128),
         "regularization": (0.1, 1, 5, 20, 60),
@@ -52,10 +59,17 @@ class Als(Source):
         "popularity_power": (-0.25, 0, 0.25, 0.5),
         "place_decay": (1, 0.95, 0.9, 0.8),
         "half_life_days": (0, 60, 240),
+        "across": (1, 0.75, 0.5, 0.25),
     }
+    costly: ClassVar[Mapping[str, tuple[float, ...]]] = {"starts": (4,)}
 
-    def learn(self, train: Log, *, seed: int, threads: int) -> tuple[Folds, Block]:
-        """Item factors to fold in with, zeros for items that nobody met, and how many people met each item."""
+    def learn(self, train: Log, *, seed: int, threads: int) -> tuple[list[Folds], Block]:
+        """Item factors of each start to fold in with, and how many people met each item."""
+        starts = [self.factorised(train, seed=seed + start, threads=threads) for start in range(self.starts)]
+        return starts, train.counts.astype(np.float32)
+
+    def factorised(self, train: Log, *, seed: int, threads: int) -> Folds:
+        """Item factors of one start, zeros for items that nobody met."""
         matrix = train.matrix
         people = np.flatnonzero(np.diff(matrix.indptr))
         columns = np.unique(matrix.indices)
@@ -70,19 +84,23 @@ class Als(Source):
             )  # fmt: skip
             model.fit(sp.csr_matrix(compact, dtype=np.float32), show_progress=False)
         found[columns] = model.item_factors
-        return Folds(found, self.regularization), train.counts.astype(np.float32)
+        return Folds(found, self.regularization)
 
     def score(self, state: Any, asked: Asked, view: str = "all") -> Block:
-        """Products of the people's vectors and the items'."""
-        folds, counts = state
-        scores: Block = self.vectors(folds, asked, view) @ folds.factors[asked.span].T
+        """Products of the people's vectors and the items', averaged over the starts."""
+        starts, counts = state
+        scores: Block = np.zeros((len(asked.user), asked.span.stop - asked.span.start), dtype=np.float32)
+        for folds in starts:
+            scores += self.vectors(folds, asked, view) @ folds.factors[asked.span].T / np.float32(len(starts))
         if self.popularity_power:
             scores *= np.power(counts[asked.span] + 1, np.float32(self.popularity_power))
         return scores
 
     def vectors(self, folds: Folds, asked: Asked, view: str = "all") -> Block:
         """Least-squares vectors of people; what they did not meet is a weak no only in domains they are known in."""
-        weighed = asked.weighed(place_decay=self.place_decay, half_life_days=self.half_life_days, view=view)
+        weighed = asked.weighed(
+            place_decay=self.place_decay, half_life_days=self.half_life_days, across=self.across, view=view
+        )
         weighed.data *= self.alpha
         return folds.people(asked.history.names, weighed)
 

@@ -30,6 +30,7 @@ class Ease(Source):
         most_items: The most popular items that are modelled; the others score 0.
         place_decay: See ``Asked.weighed``.
         half_life_days: See ``Asked.weighed``.
+        across: See ``Asked.weighed``.
     """
 
     ridge: float = 200.0
@@ -37,6 +38,7 @@ class Ease(Source):
     most_items: int = 6000
     place_decay: float = 1.0
     half_life_days: float = 0.0
+    across: float = 1.0
 
     name: ClassVar[str] = "ease"
     learned_by: ClassVar[tuple[str, ...]] = ("ridge", "person_power", "most_items")
@@ -45,6 +47,7 @@ class Ease(Source):
         "person_power": (0, 0.5),
         "place_decay": (1, 0.95, 0.9, 0.8),
         "half_life_days": (0, 120, 480),
+        "across": (1, 0.75, 0.5, 0.25),
     }
 
     def applies(self, train: Log) -> bool:
@@ -68,7 +71,9 @@ class Ease(Source):
     def score(self, state: Any, asked: Asked, view: str = "all") -> Block:
         """The weighed history times the weights."""
         items, parts = state
-        history = asked.weighed(place_decay=self.place_decay, half_life_days=self.half_life_days, view=view)
+        history = asked.weighed(
+            place_decay=self.place_decay, half_life_days=self.half_life_days, across=self.across, view=view
+        )
         span = asked.span
         out = np.zeros((len(asked.user), span.stop - span.start), dtype=np.float32)
         here = slice(*(int(x) for x in np.searchsorted(items, [span.start, span.stop])))

@@ -35,6 +35,7 @@ class ItemKnn(Source):
         person_power: A person's weight is the length of the history to the power ``-person_power``.
         place_decay: See ``Asked.weighed``.
         half_life_days: See ``Asked.weighed``.
+        across: See ``Asked.weighed``.
     """
 
     neighbours: int = 0
@@ -44,6 +45,7 @@ class ItemKnn(Source):
     person_power: float = 0.0
     place_decay: float = 1.0
     half_life_days: float = 0.0
+    across: float = 1.0
 
     name: ClassVar[str] = "item_knn"
     learned_by: ClassVar[tuple[str, ...]] = (
@@ -57,6 +59,7 @@ class ItemKnn(Source):
         "person_power": (0, 0.5, 1),
         "place_decay": (1, 0.95, 0.9, 0.8, 0.6),
         "half_life_days": (0, 30, 120, 480),
+        "across": (1, 0.75, 0.5, 0.25),
     }
     views: ClassVar[tuple[str, ...]] = ("all", "within", "across", "last", "day")
 
@@ -70,7 +73,9 @@ class ItemKnn(Source):
 
     def score(self, state: Any, asked: Asked, view: str = "all") -> Block:
         """Sum of the similarities to the weighed history."""
-        weighed = asked.weighed(place_decay=self.place_decay, half_life_days=self.half_life_days, view=view)
+        weighed = asked.weighed(
+            place_decay=self.place_decay, half_life_days=self.half_life_days, across=self.across, view=view
+        )
         return product(weighed, state, asked.span)
 
 
@@ -84,6 +89,7 @@ class PersonKnn(Source):
         person_power: Similarities are divided by the other's length to this power.
         place_decay: See ``Asked.weighed``.
         half_life_days: See ``Asked.weighed``.
+        across: See ``Asked.weighed``.
     """
 
     neighbours: int = 100
@@ -91,16 +97,19 @@ class PersonKnn(Source):
     person_power: float = 0.5
     place_decay: float = 1.0
     half_life_days: float = 0.0
+    across: float = 1.0
 
     name: ClassVar[str] = "person_knn"
     learned_by: ClassVar[tuple[str, ...]] = ("item_power", "person_power")
     space: ClassVar[Mapping[str, tuple[float, ...]]] = {
         "neighbours": (50, 200, 500),
         "item_power": (0, 0.25, 0.5, 1),
-        "person_power": (0, 0.25, 0.5),
+        "person_power": (0, 0.2, 0.35, 0.5),
         "place_decay": (1, 0.95, 0.9, 0.8),
         "half_life_days": (0, 120, 480),
+        "across": (1, 0.75, 0.5, 0.25),
     }
+    views: ClassVar[tuple[str, ...]] = ("all", "within", "across")
 
     def applies(self, train: Log) -> bool:
         """Affordable where few people share an item."""
@@ -117,7 +126,9 @@ class PersonKnn(Source):
     def score(self, state: Any, asked: Asked, view: str = "all") -> Block:
         """Sum over the neighbours of their similarity."""
         weighed, matrix = state
-        history = asked.weighed(place_decay=self.place_decay, half_life_days=self.half_life_days)
+        history = asked.weighed(
+            place_decay=self.place_decay, half_life_days=self.half_life_days, across=self.across, view=view
+        )
         alike = (history @ weighed).tocsr()
         rows = np.repeat(np.arange(alike.shape[0]), np.diff(alike.indptr))
         alike.data[asked.user[rows] == alike.indices] = 0
