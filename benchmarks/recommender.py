@@ -154,7 +154,8 @@ def tuned(
     """
     plain = replace(request, choices=replace(request.choices, strict=0, moment="event"))
     plan = plan_of(events, items, test, plain)
-    found, seconds = [], []
+    found: list[Recipe] = []
+    seconds: list[float | None] = []
     wanted = (*SOURCES, "ranker") if options.tune in (None, ["all"]) else options.tune
     for part in (one for one in wanted if one not in options.leave_out):
         path = options.work / f"settings-{name}-{request.protocol}-{options.trials}-{part}.json"
