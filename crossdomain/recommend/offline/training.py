@@ -17,11 +17,12 @@ from crossdomain.recommend.offline.protocols import Plan, Stage, people_of
 from crossdomain.recommend.offline.ranker import Examples, Ranker, RankerSettings, examples, rank_candidates, train
 from crossdomain.recommend.offline.ranker_search import Prepared, prepared, tune_ranker
 from crossdomain.recommend.offline.ranking import Ranking, rank_source
-from crossdomain.recommend.offline.search import Found, SearchSettings, tune_source
+from crossdomain.recommend.offline.search import Found, SearchSettings, some, tune_source
 from crossdomain.recommend.offline.sources import SOURCES, Source
 
 BASELINES = ("popularity", "decayed_popularity", "item_knn", "person_knn", "als", "ease", "wide_ease")
 MOST_CANDIDATES = 20_000_000
+GATE_PEOPLE = 3_000
 log = logging.getLogger(__name__)
 
 
@@ -135,7 +136,7 @@ def search_sources(plan: Plan, settings: SearchSettings, names: Sequence[str] = 
 def search_ranker(plan: Plan, recipe: Recipe, settings: SearchSettings) -> Recipe:
     """The recipe with the best settings of a ranker over its sources."""
     start = ranker_for(plan, settings, len(recipe.sources))
-    others = () if _sampled(plan) else (start.per_source // 2, 2 * start.per_source)
+    others = () if _sampled(plan) else (start.per_source // 2,)
     ranker, value = tune_ranker(plan, recipe.sources, start, settings, others)
     return replace(recipe, ranker=ranker, validation={**recipe.validation, "ranker": value})
 
@@ -195,12 +196,13 @@ def _examples(ready: Sequence[Prepared], settings: RankerSettings, without: Sequ
 
 
 def _gates(ready: Sequence[Prepared], recipe: Recipe, ranker: Ranker, without: Sequence[str]) -> dict[int, Gate]:
-    """The ranker and every source alone on validation, domain by domain."""
+    """The ranker and every source alone on validation, domain by domain, for at most ``GATE_PEOPLE`` of each."""
     threads = recipe.ranker.threads
     found: dict[int, dict[str, list[Floats]]] = {}
     for one in ready:
         features = one.features(per_source=recipe.ranker.per_source, without=without)
-        for queries in one.stage.queries:
+        for everybody in one.stage.queries:
+            queries = some(everybody, GATE_PEOPLE, recipe.ranker.seed)
             answers = {"": rank_candidates(ranker, features, queries, threads=threads)}
             for each in one.fitted:
                 answers[each.source.name] = rank_source(each.source, each.state, one.stage, queries, threads=threads)
