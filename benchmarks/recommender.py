@@ -30,7 +30,7 @@ from crossdomain.recommend.offline.protocols import Choices
 from crossdomain.recommend.offline.reading import read_events, read_items
 from crossdomain.recommend.offline.search import SearchSettings
 from crossdomain.recommend.offline.sources import SOURCES
-from crossdomain.recommend.offline.training import Recipe, search_ranker, search_sources
+from crossdomain.recommend.offline.training import Recipe, ranker_for, search_ranker, search_sources
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
@@ -146,14 +146,16 @@ def ahead(document: dict[str, Any]) -> str:
 
 def tuned(
     events: Any, items: Any, test: Any, name: str, request: Request, options: argparse.Namespace
-) -> tuple[Recipe, float]:
+) -> tuple[Recipe, float | None]:
     """What ``crossdomain tune`` finds, and its processor seconds; variants of one protocol on one data set share it.
 
-    What was found of each source is kept: a search that was cut off goes on where it was.
+    What was found of each source is kept: a search that was cut off goes on where it was. Without ``ranker`` its
+    settings are the defaults. The seconds are None where a kept file does not say them.
     """
     plain = replace(request, choices=replace(request.choices, strict=0, moment="event"))
     plan = plan_of(events, items, test, plain)
-    found, seconds = [], 0.0
+    found: list[Recipe] = []
+    seconds: list[float | None] = []
     wanted = (*SOURCES, "ranker") if options.tune in (None, ["all"]) else options.tune
     for part in (one for one in wanted if one not in options.leave_out):
         path = options.work / f"settings-{name}-{request.protocol}-{options.trials}-{part}.json"
@@ -166,16 +168,19 @@ def tuned(
             document = {"seconds": round(time.process_time() - began, 1), **recipe.as_document()}
             path.write_text(json.dumps(document, indent=2), encoding="utf-8")
         document = json.loads(path.read_text(encoding="utf-8"))
-        seconds += document["seconds"]
+        seconds.append(document.get("seconds"))
         found.append(Recipe.from_document(document, where=str(path)))
-    recipe = found[-1]
-    return replace(recipe, ranker=replace(recipe.ranker, threads=options.threads)), round(seconds, 1)
+    recipe = _together(found)
+    if "ranker" in options.leave_out:
+        recipe = replace(recipe, ranker=ranker_for(plan, request.search, len(recipe.sources)))
+    known = None if None in seconds else round(sum(seconds), 1)
+    return replace(recipe, ranker=replace(recipe.ranker, threads=options.threads)), known
 
 
 def _together(parts: list[Recipe]) -> Recipe:
     sources = {name: one for recipe in parts for name, one in recipe.sources.items()}
     values = {name: value for recipe in parts for name, value in recipe.validation.items()}
-    return replace(parts[0], sources=sources, validation=values)
+    return replace(parts[-1], sources=sources, validation=values)
 
 
 def table(document: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,7 +16,7 @@ from crossdomain.recommend.offline.sources.base import Asked, Block, Source, per
 _PEOPLE_WORK = 2e8
 _DENSE_CELLS = 1 << 25
 _DENSE_SHARE = 0.25
-Weights = sp.csr_matrix | Block
+Weights: TypeAlias = sp.csr_matrix | Block
 
 
 @dataclass(frozen=True)
