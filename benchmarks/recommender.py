@@ -86,9 +86,10 @@ def run(case: str, options: argparse.Namespace) -> None:
     request = replace(
         request, search=SearchSettings(trials=options.trials, people=options.people, threads=options.threads)
     )
-    recipe, search_seconds = tuned(events, items, test, name, request, options)
+    recipe, searches = tuned(events, items, test, name, request, options)
+    searched = {"trials": options.trials, "people": options.people, "parts": searches}
     if options.tune:
-        return
+        return write(f"search-{case}", {"case": case, "machine": machine(), "commit": commit(), **searched})
     began, busy = time.monotonic(), time.process_time()
     document = evaluate(events, items, test, replace(request, recipe=recipe))
     seconds, busy = time.monotonic() - began, time.process_time() - busy
@@ -97,17 +98,23 @@ def run(case: str, options: argparse.Namespace) -> None:
         "case": case,
         "machine": machine(),
         "commit": commit(),
-        "search": {"trials": options.trials, "people": options.people, "processor_seconds": search_seconds},
+        "search": searched,
         "threads": options.threads,
         "seconds_in_all": round(seconds, 1),
         "processor_seconds_in_all": round(busy, 1),
         "peak_gib": round(memory, 2),
         **document,
     }
+    write(case, result)
+    print(f"{case}: {seconds:.0f} s, {memory:.1f} GiB\n{table(document)}")
+
+
+def write(name: str, result: dict[str, Any]) -> None:
+    """A result file named by the moment."""
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"recommender-{case}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
+    path = RESULTS / f"recommender-{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(f"{case}: {seconds:.0f} s, {memory:.1f} GiB, written to {path.relative_to(ROOT)}\n{table(document)}")
+    print(f"written to {path.relative_to(ROOT)}")
 
 
 def report() -> None:
@@ -146,16 +153,19 @@ def ahead(document: dict[str, Any]) -> str:
 
 def tuned(
     events: Any, items: Any, test: Any, name: str, request: Request, options: argparse.Namespace
-) -> tuple[Recipe, float | None]:
-    """What ``crossdomain tune`` finds, and its processor seconds; variants of one protocol on one data set share it.
+) -> tuple[Recipe, dict[str, dict[str, Any]]]:
+    """What ``crossdomain tune`` finds; variants of one protocol on one data set share it.
 
     What was found of each source is kept: a search that was cut off goes on where it was. Without ``ranker`` its
-    settings are the defaults. The seconds are None where a kept file does not say them.
+    settings are the defaults.
+
+    Returns:
+        The recipe, and for each part of the search its commit, processor seconds, settings and metric on validation.
     """
     plain = replace(request, choices=replace(request.choices, strict=0, moment="event"))
     plan = plan_of(events, items, test, plain)
     found: list[Recipe] = []
-    seconds: list[float | None] = []
+    searches: dict[str, dict[str, Any]] = {}
     wanted = (*SOURCES, "ranker") if options.tune in (None, ["all"]) else options.tune
     for part in (one for one in wanted if one not in options.leave_out):
         path = options.work / f"settings-{name}-{request.protocol}-{options.trials}-{part}.json"
@@ -165,16 +175,22 @@ def tuned(
                 recipe = search_ranker(plan, _together(found), request.search)
             else:
                 recipe = search_sources(plan, request.search, names=(part,))
-            document = {"seconds": round(time.process_time() - began, 1), **recipe.as_document()}
+            spent = {"commit": commit(), "seconds": round(time.process_time() - began, 1)}
+            document = {**spent, **recipe.as_document()}
             path.write_text(json.dumps(document, indent=2), encoding="utf-8")
         document = json.loads(path.read_text(encoding="utf-8"))
-        seconds.append(document.get("seconds"))
+        if part in document["validation"]:
+            searches[part] = {
+                "commit": document.get("commit"),
+                "processor_seconds": document.get("seconds"),
+                "settings": document["ranker"] if part == "ranker" else document["sources"][part],
+                request.search.metric: document["validation"][part],
+            }
         found.append(Recipe.from_document(document, where=str(path)))
     recipe = _together(found)
     if "ranker" in options.leave_out:
         recipe = replace(recipe, ranker=ranker_for(plan, request.search, len(recipe.sources)))
-    known = None if None in seconds else round(sum(seconds), 1)
-    return replace(recipe, ranker=replace(recipe.ranker, threads=options.threads)), known
+    return replace(recipe, ranker=replace(recipe.ranker, threads=options.threads)), searches
 
 
 def _together(parts: list[Recipe]) -> Recipe:
