@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from crossdomain.experiments.deciding import summarize_decisions
+from crossdomain.experiments.design_parts import Switchback
 from crossdomain.experiments.plots import draw_days, draw_effects, draw_split
 from crossdomain.experiments.results import Analysis, Decision, MetricResult
 from crossdomain.experiments.words import Language, words
@@ -79,7 +80,14 @@ def _facts(analysis: Analysis, language: Language) -> str:
     if analysis.window is not None:
         facts.append((said["days"], f"{analysis.window.first} – {analysis.window.last}"))
     facts.append((said["method"], said[design.analysis]))
+    if design.switchback is not None:
+        facts.append((said["slots"], _slots(design.switchback, said)))
     return "".join(f"<p><b>{name}</b> {escape(value)}</p>" for name, value in facts if value)
+
+
+def _slots(switchback: Switchback, said: Mapping[str, str]) -> str:
+    lengths = f"{switchback.slot_minutes} {said['minutes']}, {said['burn_in']} {switchback.burn_in_minutes}"
+    return f"{lengths}; {said[f'scheme_{switchback.scheme}']}"
 
 
 def _banner(analysis: Analysis, language: Language) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from crossdomain.errors import InputError
@@ -13,7 +15,9 @@ from crossdomain.stats.comparison import (
     check_alpha,
     compare_t,
     satterthwaite,
+    satterthwaite_of,
 )
+from crossdomain.stats.distributions import t_p
 from crossdomain.stats.moments import PairMoments
 
 
@@ -22,7 +26,7 @@ class ClusteredMean:
     """An arm whose clusters were randomised.
 
     Attributes:
-        moments: Moments over the clusters of (sum of the values, number of units).
+        moments: Moments over the clusters of (sum of the values, number of units), or of a ratio's two sums.
         n: Units.
     """
 
@@ -66,6 +70,46 @@ def compare_clustered_means(
         relative=relative,
         method="clustered_t",
     )
+
+
+@dataclass(frozen=True)
+class StratifiedDifference:
+    """A difference of clustered means, averaged over strata.
+
+    Attributes:
+        estimate: Mean over the strata of one mean minus the other.
+        se: Its standard error.
+        df: Degrees of freedom of t.
+        p: Two-sided p-value.
+    """
+
+    estimate: float
+    se: float
+    df: float
+    p: float
+
+
+def compare_in_strata(strata: Sequence[tuple[PairMoments, PairMoments]]) -> StratifiedDifference:
+    """Difference of two clustered means within each stratum, the strata counting alike.
+
+    Args:
+        strata: Moments over the clusters of the one and of the other group in each stratum.
+
+    Raises:
+        Unmeasurable: A group has fewer than two clusters or no unit, or nothing varies.
+    """
+    groups = [group for pair in strata for group in pair]
+    if not groups or min(group.n for group in groups) < 2:
+        raise Unmeasurable("too_few_units", "every group of every stratum needs two clusters")
+    if any(group.y == 0 for group in groups):
+        raise Unmeasurable("zero_denominator", "a group's clusters have no units")
+    variances = [(group.ratio_variance, group.n) for group in groups]
+    if not sum(variance for variance, _ in variances) > 0:
+        raise Unmeasurable("zero_variance", "every cluster of a group has the same mean: there is no test")
+    estimate = math.fsum(other.ratio - one.ratio for one, other in strata) / len(strata)
+    se = math.sqrt(math.fsum(variance for variance, _ in variances)) / len(strata)
+    df = satterthwaite_of(variances)
+    return StratifiedDifference(estimate, se, df, t_p(estimate / se, df))
 
 
 def design_effect(cluster_size: float, correlation: float, *, variation: float = 0.0) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -43,7 +44,7 @@ def analysis(design):
             "bought": (revenue > 10).astype(int), "alike": np.ones(n),
         }
     )  # fmt: skip
-    return analyze_rows(design(DESIGN), table)
+    return analyze_rows(design(DESIGN), table, ZoneInfo("Asia/Shanghai"))
 
 
 def test_the_page_is_whole_and_repeatable(analysis):
