@@ -20,17 +20,25 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.signal import lfilter
 from stages import RESULTS, commit, machine
 
 from crossdomain.stats.always_valid import always_valid, mixing_variance
-from crossdomain.stats.clusters import ClusteredMean, compare_clustered_means
+from crossdomain.stats.blocks import compare_blocked_moments
+from crossdomain.stats.clusters import ClusteredMean, compare_clustered_means, compare_in_strata
 from crossdomain.stats.comparison import Comparison
-from crossdomain.stats.cuped import MeanAndCovariate, RatioAndCovariate, compare_adjusted_means, compare_adjusted_ratios
+from crossdomain.stats.cuped import (
+    JointMoments,
+    MeanAndCovariate,
+    RatioAndCovariate,
+    compare_adjusted_means,
+    compare_adjusted_ratios,
+)
 from crossdomain.stats.interleaving import sign_test
 from crossdomain.stats.means import compare_means
 from crossdomain.stats.moments import Moments, PairMoments
 from crossdomain.stats.multiplicity import adjust_p
-from crossdomain.stats.power import units_for_means, units_for_proportions
+from crossdomain.stats.power import pairs_for_t_test, units_for_means, units_for_proportions, units_for_t_test
 from crossdomain.stats.proportions import Successes, compare_proportions
 from crossdomain.stats.quantiles import compare_quantiles, estimate_quantile
 from crossdomain.stats.ratios import compare_ratios
@@ -424,6 +432,120 @@ def power_sequential(experiments: int, seed: int) -> dict[str, Tally]:
     return tallies
 
 
+WEEK = 7 * 24
+SLOT_EFFECT = 0.3
+
+
+def _waves(rng: np.random.Generator, size: int, slots: int) -> tuple[Floats, Floats]:
+    """Sums and units of hourly slots: a daily cycle in both, and a level whose neighbours correlate by 0.8."""
+    hours = np.arange(slots)
+    sizes = rng.poisson(20 + 12 * np.sin(hours / 24 * 2 * math.pi), (size, slots)).astype(np.float64) + 1
+    steps = rng.normal(0, 0.6, (size, slots))
+    steps[:, 0] /= 0.6  # begins in its long-run distribution
+    level = lfilter([1.0], [1.0, -0.8], steps, axis=1) + np.sin(hours / 24 * 2 * math.pi)
+    return sizes * (5 + level) + np.sqrt(sizes) * rng.standard_normal((size, slots)), sizes
+
+
+def _dealt(rng: np.random.Generator, size: int, slots: int, scheme: str) -> npt.NDArray[np.bool_]:
+    """Which slots have the treatment."""
+    if scheme == "independent":
+        return rng.random((size, slots)) < 0.5
+    length = WEEK if scheme == "weekdays" else 1
+    first = rng.random((size, slots // (2 * length), 1, length)) < 0.5
+    return np.concatenate([first, ~first], axis=2).reshape(size, slots)
+
+
+def _by_block(values: Floats, scheme: str) -> Floats:
+    length = WEEK if scheme == "weekdays" else 1
+    size, slots = values.shape
+    return values.reshape(size, slots // (2 * length), 2, length).sum(axis=2).reshape(size, slots // 2)
+
+
+def _pairs(x: Floats, y: Floats, chosen: npt.NDArray[np.bool_]) -> list[PairMoments]:
+    """Moments of the chosen slots of each row."""
+    a, b = np.where(chosen, x, 0), np.where(chosen, y, 0)
+    sums = [one.sum(axis=1) for one in (a, b, a * a, b * b, a * b)]
+    return [PairMoments(int(n), *map(float, row)) for n, *row in zip(chosen.sum(axis=1), *sums, strict=True)]
+
+
+def _compared(x: Floats, y: Floats, treated: npt.NDArray[np.bool_], scheme: str) -> list[Comparison]:
+    if scheme == "independent":
+        arms = [_pairs(x, y, chosen) for chosen in (~treated, treated)]
+        return [
+            compare_clustered_means(ClusteredMean(c, c.n), ClusteredMean(t, t.n)) for c, t in zip(*arms, strict=True)
+        ]
+    columns = [_by_block(np.where(chosen, one, 0), scheme) for chosen in (~treated, treated) for one in (x, y)]
+    sums = np.stack([one.sum(axis=1) for one in columns], axis=1).tolist()
+    products = [(a * b).sum(axis=1) for place, a in enumerate(columns) for b in columns[place:]]
+    n = columns[0].shape[1]
+    return [
+        compare_blocked_moments(JointMoments(n, tuple(total), tuple(product)), n_control=n, n=n)
+        for total, product in zip(sums, np.stack(products, axis=1).tolist(), strict=True)
+    ]
+
+
+def switchback(scheme: str, slots: int) -> Callable[[int, int], Tally]:
+    """Switchbacks over slots that depend on their neighbours; a new schedule for each experiment."""
+
+    def run(experiments: int, seed: int) -> Tally:
+        tally, widths = Tally(), []
+        for rng, size in chunks(experiments, seed):
+            x, y = _waves(rng, size, slots)
+            treated = _dealt(rng, size, slots, scheme)
+            other = _compared(x + SLOT_EFFECT * y * treated, y, treated, scheme)
+            # With more visits in better hours, the mean of a visit is 5 + E[size wave] / E[size].
+            mean = 5 + 12 / 2 / 21
+            for null, shifted in zip(_compared(x, y, treated, scheme), other, strict=True):
+                tally.add(null, shifted, SLOT_EFFECT, SLOT_EFFECT / mean)
+                widths.append(null.se)
+        tally.more = {"mean_standard_error": float(np.mean(widths))}
+        return tally
+
+    return run
+
+
+def carry_over(experiments: int, seed: int, slots: int = 4 * WEEK) -> Tally:
+    """The check whether a slot acts in the next, with an effect of the slot itself: without and with carry-over."""
+    tally, alarms, found = Tally(), 0, 0
+    for rng, size in chunks(experiments, seed):
+        x, y = _waves(rng, size, slots)
+        treated = _dealt(rng, size, slots, "independent")
+        before = np.roll(treated, 1, axis=1)
+        known = np.ones_like(treated)
+        known[:, 0] = False
+        groups = [known & (treated == own) & (before == prior) for own in (False, True) for prior in (False, True)]
+        for carried in (0.0, SLOT_EFFECT):
+            values = x + y * (SLOT_EFFECT * treated + carried * before)
+            moments = [_pairs(values, y, group) for group in groups]
+            for c_c, c_t, t_c, t_t in zip(*moments, strict=True):
+                p = compare_in_strata([(c_c, c_t), (t_c, t_t)]).p
+                if carried:
+                    found += p < 0.01
+                else:
+                    tally.experiments += 1
+                    tally.rejected += p < 0.05
+                    alarms += p < 0.01
+    tally.more = {"found_at_0.01": alarms / experiments, "carry_over_of_0.3_found_at_0.01": found / experiments}
+    return tally
+
+
+def power_switchback(experiments: int, seed: int) -> dict[str, Tally]:
+    """Found by the plan's slots: 80 % wanted, of independent slots and of pairs that correlate by 0.6."""
+    tallies, effect, within = {}, 0.5, 0.6
+    control = math.ceil(units_for_t_test(effect))
+    pairs = math.ceil(pairs_for_t_test(effect / math.sqrt(2 * (1 - within))))
+    for place, (scheme, slots) in enumerate((("independent", 2 * control), ("blocks", 2 * pairs))):
+        tally = Tally(more={"planned": 0.8, "slots": slots})
+        for rng, size in chunks(experiments, seed + place):
+            shared = np.repeat(rng.normal(0, math.sqrt(within), (size, slots // 2)), 2, axis=1)
+            values = shared + rng.normal(0, math.sqrt(1 - within), (size, slots))
+            treated = _dealt(rng, size, slots, scheme)
+            for found in _compared(values + effect * treated, np.ones_like(values), treated, scheme):
+                tally.add(found)
+        tallies[f"power_switchback_{scheme}"] = tally
+    return tallies
+
+
 SCENARIOS: dict[str, tuple[int, Callable[[int, int], Tally | dict[str, Tally]]]] = {
     "welch_skewed_revenue": (1, welch_revenue),
     "welch_arms_of_4000_and_1000": (2, unequal_arms),
@@ -445,6 +567,13 @@ SCENARIOS: dict[str, tuple[int, Callable[[int, int], Tally | dict[str, Tally]]]]
     "power_skewed_revenue": (18, power_revenue),
     "power_cuped": (19, power_cuped),
     "power_group_sequential": (20, power_sequential),
+    "switchback_independent_672_slots": (23, switchback("independent", 4 * WEEK)),
+    "switchback_blocks_672_slots": (24, switchback("blocks", 4 * WEEK)),
+    "switchback_weekdays_672_slots": (25, switchback("weekdays", 4 * WEEK)),
+    "switchback_independent_28_slots": (26, switchback("independent", 28)),
+    "switchback_blocks_28_slots": (27, switchback("blocks", 28)),
+    "switchback_carry_over_check": (28, carry_over),
+    "power_switchback": (29, power_switchback),
 }
 
 
