@@ -129,7 +129,9 @@ def _report(analysis: Analysis, page: Path | None, language: Literal["en", "zh"]
     from crossdomain.experiments.report import describe, summarize
     from crossdomain.storage.analyst_files import write_file
 
-    summary = summarize(analysis.design, analysis.metrics, analysis.checks, analysis.decisions, analysis.parts)
+    summary = summarize(
+        analysis.design, analysis.metrics, analysis.checks, analysis.decisions, analysis.parts, analysis.warnings
+    )
     if page is not None:
         write_file(page, render_page(analysis).encode())
     show(summary, json=json, title=describe(summary, language=language))

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from scipy.stats import chi2 as chi2_distribution
 
-from crossdomain.experiments.allocation import weighted_samples
 from crossdomain.experiments.assignment import WeightPeriod
 from crossdomain.experiments.checks import (
     alike_before_check,
@@ -31,6 +30,7 @@ from crossdomain.experiments.platform_parts import make_dimensions, results_by_p
 from crossdomain.experiments.results import Analysis, CheckResult, MetricResult, NoResult, Part
 from crossdomain.experiments.state_samples import state_samples
 from crossdomain.experiments.tallies import Tallies
+from crossdomain.experiments.weighted_samples import weighted_samples
 from crossdomain.stats.moments import Moments
 from crossdomain.stats.srm import SRM_ALPHA, sample_ratio_test
 
@@ -103,7 +103,7 @@ def analyze_measured(
 
     def compare(strata: Strata, make_units: Callable[[], None]) -> tuple[MetricResult, ...]:
         if weights:
-            found = weighted_samples(design, strata, weights, window.last)
+            found = weighted_samples(con, design, strata, weights, window.last, make_units)
         else:
             found = state_samples(con, design, strata, window.last, make_units)
         return compare_all(design, found, window, progress=progress)

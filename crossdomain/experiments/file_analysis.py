@@ -18,6 +18,7 @@ from crossdomain.experiments.file_checks import arms_of_clusters, check_rows
 from crossdomain.experiments.metrics import Window
 from crossdomain.experiments.monitoring import Progress, interval_any_day, level_now, measure_progress
 from crossdomain.experiments.results import Analysis, CheckResult, DailyEffect, MetricResult, Part
+from crossdomain.experiments.skew_warnings import skewness_warnings
 from crossdomain.experiments.slot_checks import check_slots
 from crossdomain.experiments.slot_rows import place_rows
 from crossdomain.experiments.unit_metrics import build_samples, covariate_columns, metric_columns
@@ -89,6 +90,7 @@ def _analyze(
         decisions=decide(design, results, checks, progress),
         parts=tuple(_parts(design, rows, window, progress)),
         daily=tuple(_daily(design, rows)),
+        warnings=tuple(skewness_warnings(design, rows)),
     )
 
 

@@ -8,7 +8,7 @@ from html import escape
 from crossdomain.experiments.deciding import summarize_decisions
 from crossdomain.experiments.design_parts import Switchback
 from crossdomain.experiments.plots import draw_days, draw_effects, draw_split
-from crossdomain.experiments.results import Analysis, Decision, MetricResult
+from crossdomain.experiments.results import Analysis, CheckResult, Decision, MetricResult
 from crossdomain.experiments.words import Language, words
 
 _STYLE = """
@@ -96,12 +96,19 @@ def _banner(analysis: Analysis, language: Language) -> str:
     found = []
     if failed:
         found.append(f'<div class="banner harm">{said["failed"]}: {escape(", ".join(failed))}</div>')
+    found += [f'<div class="banner none">{_warned(one, said)}</div>' for one in analysis.warnings]
     if whole is not None:
         kind = whole.decision or "none"
         name = f" · {escape(whole.variant)}" if whole.decision == "ship" else ""
         found.append(f'<div class="banner {kind}">{said["decision"]}: {said[kind]}{name}</div>')
     found.append(_decisions(analysis.decisions, language))
     return "".join(found)
+
+
+def _warned(warning: CheckResult, said: Mapping[str, str]) -> str:
+    """A warning in the page's language, and its numbers."""
+    sort, _, metric = warning.check_name.partition(":")
+    return f"{said['warning']} · {escape(metric)}: {said[f'about_{sort}']} ({escape(warning.detail)})"
 
 
 def _decisions(decisions: Sequence[Decision], language: Language) -> str:

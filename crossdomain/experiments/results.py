@@ -171,6 +171,7 @@ class Analysis:
         decisions: One a variant; empty where they are made elsewhere.
         parts: Results by segment and dimension.
         daily: The primary metric day by day.
+        warnings: What stands above the result and lets it be decided on: checks that did not pass, but void nothing.
     """
 
     design: Design
@@ -181,6 +182,7 @@ class Analysis:
     decisions: tuple[Decision, ...] = ()
     parts: tuple[Part, ...] = ()
     daily: tuple[DailyEffect, ...] = ()
+    warnings: tuple[CheckResult, ...] = ()
 
 
 @dataclass(frozen=True)

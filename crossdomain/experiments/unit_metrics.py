@@ -111,7 +111,7 @@ def _samples(design: Design, rows: UnitRows, metric: Metric) -> Iterator[Sample]
         yield from _quantiles(design, part, metric)
         return
     x, y = _measured(part, metric)
-    before = [_covariate(part, name) for name in covariate_columns(metric)]
+    before = [covariate_values(part, name) for name in covariate_columns(metric)]
     trials = metric.kind == "proportion" and y is not None and design.file is not None and design.file.unit is None
     for arm in range(len(design.variants)):
         yield _sample(part, metric, part.arm == arm, (x, y, before), trials=trials)
@@ -172,16 +172,24 @@ def sums_of_clusters(design: Design, rows: UnitRows, metric: Metric) -> tuple[Un
     Returns:
         The units that have the metric, and the sums by their clusters; None where it is not measured, or a quantile.
     """
-    chosen, verdict = usable_rows(design, rows, metric)
-    if verdict is not None or metric.kind == "quantile":
+    found = measured_units(design, rows, metric)
+    if found is None:
         return None
-    part = rows if chosen.all() else rows.chosen(chosen)
+    part, x, y = found
     assert part.cluster is not None
-    x, y = _measured(part, metric)
     clusters = int(part.cluster.max(initial=-1)) + 1
     sizes = np.bincount(part.cluster, minlength=clusters).astype(np.float64)
     below = sizes if y is None else sums_by(part.cluster, y, clusters)
     return part, sums_by(part.cluster, x, clusters), below
+
+
+def measured_units(design: Design, rows: UnitRows, metric: Metric) -> tuple[UnitRows, Floats, Floats | None] | None:
+    """The units that have a metric, numerator (within its caps), denominator; None if not measured, or a quantile."""
+    chosen, verdict = usable_rows(design, rows, metric)
+    if verdict is not None or metric.kind == "quantile":
+        return None
+    part = rows if chosen.all() else rows.chosen(chosen)
+    return part, *_measured(part, metric)
 
 
 def _measured(rows: UnitRows, metric: Metric) -> tuple[Floats, Floats | None]:
@@ -210,7 +218,7 @@ def _values(rows: UnitRows, metric: Metric) -> tuple[Floats, Floats | None]:
     return rows.totals(x), None
 
 
-def _covariate(rows: UnitRows, name: str) -> Floats:
+def covariate_values(rows: UnitRows, name: str) -> Floats:
     """A covariate of each unit; where it is missing, the mean of those that have one, which adjusts nothing."""
     values, known = rows.constants(name)
     if not known.all():

@@ -28,6 +28,9 @@ _WORDS: dict[Language, dict[str, str]] = {
         "better": "probability of being better", "days": "days", "method": "analysis",
         "fixed": "fixed, once at the end", "group_sequential": "group sequential, at the planned looks",
         "always_valid": "always valid, on any day", "p": "p", "p_adjusted": "p adjusted",
+        "warning": "Note",
+        "about_skewness": "the values are so skewed, and the arms so unequal, that the interval leans to one side; "
+        "weigh the arms alike, cap the values, or wait for more units",
         "slots": "Time slots", "minutes": "minutes", "burn_in": "burn-in",
         "scheme_independent": "each dealt by itself", "scheme_blocks": "in blocks of consecutive slots",
         "scheme_weekdays": "weekday and hour against themselves in the next week",
@@ -52,6 +55,9 @@ _WORDS: dict[Language, dict[str, str]] = {
         "better": "更优的概率", "days": "日期", "method": "分析方式",
         "fixed": "固定样本，结束时检验一次", "group_sequential": "成组序贯，在计划的时点检验",
         "always_valid": "始终有效，任何一天都可看", "p": "p 值", "p_adjusted": "校正 p 值",
+        "warning": "注意",
+        "about_skewness": "数值偏度很大，各组样本量又相差悬殊，区间会偏向一侧；"
+        "请使各组权重相同、对数值缩尾，或等待更多样本",
         "slots": "时段", "minutes": "分钟", "burn_in": "预热期",
         "scheme_independent": "各时段独立随机", "scheme_blocks": "相邻时段成组随机",
         "scheme_weekdays": "同一星期几的同一时刻在相邻各周之间配对",

@@ -109,3 +109,13 @@ def test_daily_bounds_hold_the_day_by_day_intervals(analysis):
         assert one.bound_low < one.low < one.estimate < one.high < one.bound_high
     last = analysis.daily[-1]
     assert last.estimate == analysis.metrics[0].estimate
+
+
+def test_warnings_stand_above_the_results_in_both_languages(analysis):
+    warned = CheckResult("exp", "skewness:revenue", False, None, 0.21, "the difference has <0.2>")
+    page = render_page(replace(analysis, warnings=(warned,)))
+    assert "注意 · revenue: 数值偏度很大" in page
+    assert "Note · revenue: the values are so skewed" in page
+    assert "the difference has &lt;0.2&gt;" in page
+    english = page[page.index('<section lang="en">') :]
+    assert english.index("Note · revenue") < english.index("<h2>Results</h2>")
