@@ -35,7 +35,7 @@ class MetricResult:
         n_control: Units (trials) of the control.
         alpha: One minus the confidence.
         method: Test and interval.
-        relative_method: ``delta`` (raw control mean as the base) or ``log``.
+        relative_method: ``delta`` (raw control mean as the base), ``log`` or ``fieller``.
         verdict: ``measured``, or why not: ``too_few_units``, ``zero_variance``, ``zero_denominator``,
             ``not_finite``, ``missing_values``.
         first_ds: First business day that counts; None where a file does not say.

@@ -33,7 +33,8 @@ def pooled_skewness(arms: Sequence[Values]) -> float:
     squares = math.fsum((rest**2).tolist())
     if not squares > 0:
         return 0.0
-    return math.fsum((rest**3).tolist()) / len(rest) / (squares / len(rest)) ** 1.5
+    third = math.fsum((rest**3).tolist()) / len(rest)
+    return float(third / (squares / len(rest)) ** 1.5)
 
 
 def skewness_of_difference(skewness: float, n_control: int, n: int) -> float:
@@ -52,4 +53,4 @@ def skewness_of_difference(skewness: float, n_control: int, n: int) -> float:
     """
     if min(n_control, n) < 1:
         raise InputError(f"arms of {n_control} and {n} units do not compare")
-    return skewness * (1 / n**2 - 1 / n_control**2) / (1 / n + 1 / n_control) ** 1.5
+    return float(skewness * (1 / n**2 - 1 / n_control**2) / (1 / n + 1 / n_control) ** 1.5)
