@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.signal import lfilter
+from scipy.special import stdtr
 from stages import RESULTS, commit, machine
 
 from crossdomain.stats.always_valid import always_valid, mixing_variance
@@ -525,44 +526,74 @@ def _by_block(values: Floats, scheme: str) -> Floats:
     return values.reshape(size, slots // (2 * length), 2, length).sum(axis=2).reshape(size, slots // 2)
 
 
-def _pairs(x: Floats, y: Floats, chosen: npt.NDArray[np.bool_]) -> list[PairMoments]:
-    """Moments of the chosen slots of each row."""
-    a, b = np.where(chosen, x, 0), np.where(chosen, y, 0)
-    sums = [one.sum(axis=1) for one in (a, b, a * a, b * b, a * b)]
-    return [PairMoments(int(n), *map(float, row)) for n, *row in zip(chosen.sum(axis=1), *sums, strict=True)]
+@dataclass(frozen=True)
+class Statistics:
+    """Comparisons of many experiments at once: estimate, its variance and the degrees of freedom of t, one each."""
+
+    estimate: Floats
+    variance: Floats
+    df: Floats
+
+    @property
+    def p(self) -> Floats:
+        """Two-sided p-values."""
+        return np.asarray(2 * stdtr(self.df, -np.abs(self.estimate) / np.sqrt(self.variance)))
 
 
-def _compared(x: Floats, y: Floats, treated: npt.NDArray[np.bool_], scheme: str) -> list[Comparison]:
+def _ratios(x: Floats, y: Floats, chosen: npt.NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
+    """Ratio of the chosen slots of each row, its delta-method variance, and how many they are."""
+    n, below = chosen.sum(axis=1), np.where(chosen, y, 0).sum(axis=1)
+    ratio = np.where(chosen, x, 0).sum(axis=1) / below
+    rest = np.where(chosen, x - ratio[:, None] * y, 0)
+    return ratio, (rest**2).sum(axis=1) / (n - 1) / n / (below / n) ** 2, n
+
+
+def _compared(x: Floats, y: Floats, treated: npt.NDArray[np.bool_], scheme: str) -> Statistics:
+    """What the library's clustered and blocked comparisons give, in numpy; one row a chunk is held against it."""
     if scheme == "independent":
-        arms = [_pairs(x, y, chosen) for chosen in (~treated, treated)]
-        return [
-            compare_clustered_means(ClusteredMean(c, c.n), ClusteredMean(t, t.n)) for c, t in zip(*arms, strict=True)
+        (c, var_c, n_c), (t, var_t, n_t) = (_ratios(x, y, chosen) for chosen in (~treated, treated))
+        df = (var_c + var_t) ** 2 / (var_c**2 / (n_c - 1) + var_t**2 / (n_t - 1))
+        found = Statistics(t - c, var_c + var_t, df)
+        one = compare_clustered_means(*(_cluster(x[0], y[0], chosen) for chosen in (~treated[0], treated[0])))
+    else:
+        columns = [_by_block(np.where(chosen, one, 0), scheme) for chosen in (~treated, treated) for one in (x, y)]
+        x_c, y_c, x_t, y_t = columns
+        blocks = x_c.shape[1]
+        c, t = (top.sum(axis=1) / below.sum(axis=1) for top, below in ((x_c, y_c), (x_t, y_t)))
+        terms = [
+            (top - ratio[:, None] * below) / below.mean(axis=1, keepdims=True)
+            for top, below, ratio in ((x_c, y_c, c), (x_t, y_t, t))
         ]
-    columns = [_by_block(np.where(chosen, one, 0), scheme) for chosen in (~treated, treated) for one in (x, y)]
-    sums = np.stack([one.sum(axis=1) for one in columns], axis=1).tolist()
-    products = [(a * b).sum(axis=1) for place, a in enumerate(columns) for b in columns[place:]]
-    n = columns[0].shape[1]
-    return [
-        compare_blocked_moments(JointMoments(n, tuple(total), tuple(product)), n_control=n, n=n)
-        for total, product in zip(sums, np.stack(products, axis=1).tolist(), strict=True)
-    ]
+        variance = (terms[1] - terms[0]).var(axis=1, ddof=1) / blocks
+        found = Statistics(t - c, variance, np.full(len(t), blocks - 1.0))
+        joint = _joint(JointMoments, *(column[0] for column in columns))
+        one = compare_blocked_moments(joint, n_control=blocks, n=blocks)
+    if not math.isclose(one.p, found.p[0], rel_tol=1e-6, abs_tol=1e-9):
+        raise AssertionError(f"the vectorised p {found.p[0]} is not the library's, {one.p}")
+    return found
+
+
+def _cluster(x: Floats, y: Floats, chosen: npt.NDArray[np.bool_]) -> ClusteredMean:
+    return ClusteredMean(_pair(int(chosen.sum()), x[chosen], y[chosen], 1.0), int(chosen.sum()))
 
 
 def switchback(scheme: str, slots: int) -> Callable[[int, int], Tally]:
-    """Switchbacks over slots that depend on their neighbours; a new schedule for each experiment."""
+    """Switchbacks over slots that depend on their neighbours; a new schedule for each experiment.
+
+    An effect moves estimate and interval by itself, so that the interval covers it exactly where no effect is found.
+    """
 
     def run(experiments: int, seed: int) -> Tally:
-        tally, widths = Tally(), []
+        tally, errors = Tally(covered=0), 0.0
         for rng, size in chunks(experiments, seed):
             x, y = _waves(rng, size, slots)
-            treated = _dealt(rng, size, slots, scheme)
-            other = _compared(x + SLOT_EFFECT * y * treated, y, treated, scheme)
-            # With more visits in better hours, the mean of a visit is 5 + E[size wave] / E[size].
-            mean = 5 + 12 / 2 / 21
-            for null, shifted in zip(_compared(x, y, treated, scheme), other, strict=True):
-                tally.add(null, shifted, SLOT_EFFECT, SLOT_EFFECT / mean)
-                widths.append(null.se)
-        tally.more = {"mean_standard_error": float(np.mean(widths))}
+            found = _compared(x, y, _dealt(rng, size, slots, scheme), scheme)
+            rejected = int((found.p < 0.05).sum())
+            tally.experiments += size
+            tally.rejected += rejected
+            tally.covered = (tally.covered or 0) + size - rejected
+            errors += float(np.sqrt(found.variance).sum())
+        tally.more = {"mean_standard_error": errors / experiments}
         return tally
 
     return run
@@ -570,7 +601,7 @@ def switchback(scheme: str, slots: int) -> Callable[[int, int], Tally]:
 
 def carry_over(experiments: int, seed: int, slots: int = 4 * WEEK) -> Tally:
     """The check whether a slot acts in the next, with an effect of the slot itself: without and with carry-over."""
-    tally, alarms, found = Tally(), 0, 0
+    tally, counted = Tally(), {0.0: 0, SLOT_EFFECT: 0}
     for rng, size in chunks(experiments, seed):
         x, y = _waves(rng, size, slots)
         treated = _dealt(rng, size, slots, "independent")
@@ -578,18 +609,23 @@ def carry_over(experiments: int, seed: int, slots: int = 4 * WEEK) -> Tally:
         known = np.ones_like(treated)
         known[:, 0] = False
         groups = [known & (treated == own) & (before == prior) for own in (False, True) for prior in (False, True)]
-        for carried in (0.0, SLOT_EFFECT):
+        for carried in counted:
             values = x + y * (SLOT_EFFECT * treated + carried * before)
-            moments = [_pairs(values, y, group) for group in groups]
-            for c_c, c_t, t_c, t_t in zip(*moments, strict=True):
-                p = compare_in_strata([(c_c, c_t), (t_c, t_t)]).p
-                if carried:
-                    found += p < 0.01
-                else:
-                    tally.experiments += 1
-                    tally.rejected += p < 0.05
-                    alarms += p < 0.01
-    tally.more = {"found_at_0.01": alarms / experiments, "carry_over_of_0.3_found_at_0.01": found / experiments}
+            parts = [_ratios(values, y, group) for group in groups]
+            estimate = (parts[1][0] - parts[0][0] + parts[3][0] - parts[2][0]) / 2
+            total = sum(part[1] for part in parts)
+            df = total**2 / sum(part[1] ** 2 / (part[2] - 1) for part in parts)
+            p = Statistics(estimate, total / 4, df).p
+            pairs = [_cluster(values[0], y[0], group[0]).moments for group in groups]
+            one = compare_in_strata([(pairs[0], pairs[1]), (pairs[2], pairs[3])])
+            if not math.isclose(one.p, p[0], rel_tol=1e-6, abs_tol=1e-9):
+                raise AssertionError(f"the vectorised p {p[0]} is not the library's, {one.p}")
+            counted[carried] += int((p < 0.01).sum())
+            if not carried:
+                tally.experiments += size
+                tally.rejected += int((p < 0.05).sum())
+    alarms, found = (count / experiments for count in counted.values())
+    tally.more = {"found_at_0.01": alarms, "carry_over_of_0.3_found_at_0.01": found}
     return tally
 
 
@@ -604,8 +640,9 @@ def power_switchback(experiments: int, seed: int) -> dict[str, Tally]:
             shared = np.repeat(rng.normal(0, math.sqrt(within), (size, slots // 2)), 2, axis=1)
             values = shared + rng.normal(0, math.sqrt(1 - within), (size, slots))
             treated = _dealt(rng, size, slots, scheme)
-            for found in _compared(values + effect * treated, np.ones_like(values), treated, scheme):
-                tally.add(found)
+            found = _compared(values + effect * treated, np.ones_like(values), treated, scheme)
+            tally.experiments += size
+            tally.rejected += int((found.p < 0.05).sum())
         tallies[f"power_switchback_{scheme}"] = tally
     return tallies
 
