@@ -25,11 +25,10 @@ from scipy.special import stdtr
 from stages import RESULTS, commit, machine
 
 from crossdomain.stats.always_valid import always_valid, mixing_variance
-from crossdomain.stats.blocks import compare_blocked_moments
+from crossdomain.stats.blocks import BlockedSums, compare_blocks
 from crossdomain.stats.clusters import ClusteredMean, compare_clustered_means, compare_in_strata
 from crossdomain.stats.comparison import Comparison
 from crossdomain.stats.cuped import (
-    JointMoments,
     MeanAndCovariate,
     RatioAndCovariate,
     compare_adjusted_means,
@@ -281,9 +280,9 @@ def clusters(experiments: int, seed: int, count: int = 40) -> Tally:
             arms = []
             for arm in range(2):
                 x, y = sums[arm, i], sizes[arm, i].astype(np.float64)
-                arms.append((ClusteredMean(_pair(count, x, y, 1.0), int(y.sum())), x, y))
+                arms.append((ClusteredMean.of(x, y, int(y.sum())), x, y))
             (c, _, _), (t, x, y) = arms
-            up = ClusteredMean(_pair(count, x + 0.3 * y, y, 1.0), t.n)
+            up = ClusteredMean.of(x + 0.3 * y, y, t.n)
             tally.add(compare_clustered_means(c, t), compare_clustered_means(c, up), 0.3, 0.06)
     return tally
 
@@ -541,7 +540,15 @@ class Statistics:
 
 
 def _ratios(x: Floats, y: Floats, chosen: npt.NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
-    """Ratio of the chosen slots of each row, its delta-method variance, and how many they are."""
+    """Ratio of the chosen slots of each row, its jackknife variance, and how many they are."""
+    n, below = chosen.sum(axis=1), np.where(chosen, y, 0).sum(axis=1)
+    ratio = np.where(chosen, x, 0).sum(axis=1) / below
+    moved = np.where(chosen, (x - ratio[:, None] * y) / (below[:, None] - y), 0)
+    return ratio, (moved**2).sum(axis=1) * (n - 1) / n, n
+
+
+def _linearised(x: Floats, y: Floats, chosen: npt.NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
+    """As ``_ratios``, with the delta method's variance."""
     n, below = chosen.sum(axis=1), np.where(chosen, y, 0).sum(axis=1)
     ratio = np.where(chosen, x, 0).sum(axis=1) / below
     rest = np.where(chosen, x - ratio[:, None] * y, 0)
@@ -560,21 +567,20 @@ def _compared(x: Floats, y: Floats, treated: npt.NDArray[np.bool_], scheme: str)
         x_c, y_c, x_t, y_t = columns
         blocks = x_c.shape[1]
         c, t = (top.sum(axis=1) / below.sum(axis=1) for top, below in ((x_c, y_c), (x_t, y_t)))
-        terms = [
-            (top - ratio[:, None] * below) / below.mean(axis=1, keepdims=True)
+        moved_c, moved_t = (
+            (top - ratio[:, None] * below) / (below.sum(axis=1, keepdims=True) - below)
             for top, below, ratio in ((x_c, y_c, c), (x_t, y_t, t))
-        ]
-        variance = (terms[1] - terms[0]).var(axis=1, ddof=1) / blocks
+        )
+        variance = ((moved_t - moved_c) ** 2).sum(axis=1) * (blocks - 1) / blocks
         found = Statistics(t - c, variance, np.full(len(t), blocks - 1.0))
-        joint = _joint(JointMoments, *(column[0] for column in columns))
-        one = compare_blocked_moments(joint, n_control=blocks, n=blocks)
+        one = compare_blocks(BlockedSums(x_c[0], y_c[0], blocks), BlockedSums(x_t[0], y_t[0], blocks))
     if not math.isclose(one.p, found.p[0], rel_tol=1e-6, abs_tol=1e-9):
         raise AssertionError(f"the vectorised p {found.p[0]} is not the library's, {one.p}")
     return found
 
 
 def _cluster(x: Floats, y: Floats, chosen: npt.NDArray[np.bool_]) -> ClusteredMean:
-    return ClusteredMean(_pair(int(chosen.sum()), x[chosen], y[chosen], 1.0), int(chosen.sum()))
+    return ClusteredMean.of(x[chosen], y[chosen], int(chosen.sum()))
 
 
 def switchback(scheme: str, slots: int) -> Callable[[int, int], Tally]:
@@ -611,7 +617,7 @@ def carry_over(experiments: int, seed: int, slots: int = 4 * WEEK) -> Tally:
         groups = [known & (treated == own) & (before == prior) for own in (False, True) for prior in (False, True)]
         for carried in counted:
             values = x + y * (SLOT_EFFECT * treated + carried * before)
-            parts = [_ratios(values, y, group) for group in groups]
+            parts = [_linearised(values, y, group) for group in groups]
             estimate = (parts[1][0] - parts[0][0] + parts[3][0] - parts[2][0]) / 2
             total = sum(part[1] for part in parts)
             df = total**2 / sum(part[1] ** 2 / (part[2] - 1) for part in parts)

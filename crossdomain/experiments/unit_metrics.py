@@ -151,7 +151,7 @@ def _clustered(columns: list[Floats], cluster: Codes, *, pair: bool) -> Sample:
     if len(parts) > 2:
         joint = joint_moments(*parts)
         return ClusteredAndCovariate(joint.n, joint.sums, joint.products)
-    return ClusteredMean(pair_moments(*parts), units)
+    return ClusteredMean.of(parts[0], parts[1], units)
 
 
 def _blocked(columns: list[Floats], block: Codes, blocks: int, *, pair: bool) -> Sample:

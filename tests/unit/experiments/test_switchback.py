@@ -166,8 +166,11 @@ def test_slots_are_the_clusters_and_burn_ins_are_left_out(design, run):
     slots = units.groupby(["arm", "slot"])["bought"].agg(["sum", "size"])
     x = {arm: slots.loc[arm] for arm in "AB"}
     means = {arm: one["sum"].sum() / one["size"].sum() for arm, one in x.items()}
-    residual = {arm: (one["sum"] - means[arm] * one["size"]) / one["size"].mean() for arm, one in x.items()}
-    se = np.sqrt(sum(one.var(ddof=1) / len(one) for one in residual.values()))
+    moved = {
+        arm: [(one["sum"].sum() - x_i) / (one["size"].sum() - n_i) - means[arm] for x_i, n_i in one.to_numpy()]
+        for arm, one in x.items()
+    }
+    se = np.sqrt(sum(np.square(one).sum() * (len(one) - 1) / len(one) for one in moved.values()))
     row = got["metrics"]["bought"]["B"]
     assert row["estimate"] == pytest.approx(means["B"] - means["A"], rel=1e-9)
     assert (row["se"], row["method"]) == (pytest.approx(se, rel=1e-9), "clustered_t")

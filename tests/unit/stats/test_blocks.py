@@ -29,7 +29,7 @@ def test_one_unit_of_each_arm_in_every_block_is_the_paired_t_test():
     assert (got.mean, got.mean_control, got.method) == (pytest.approx(t.mean()), pytest.approx(c.mean()), "blocked_t")
 
 
-def test_ratios_have_the_variance_of_their_linearised_differences():
+def test_ratios_have_the_variance_that_leaving_out_a_block_shows():
     rng = np.random.default_rng(2)
     blocks = 40
     y_c, y_t = rng.integers(5, 60, (2, blocks)).astype(float)
@@ -37,12 +37,18 @@ def test_ratios_have_the_variance_of_their_linearised_differences():
     x_c, x_t = y_c * level + rng.normal(0, 3, blocks), y_t * (level + 0.2) + rng.normal(0, 3, blocks)
     got = compare_blocks(_arm(x_c, y_c), _arm(x_t, y_t))
     r_c, r_t = x_c.sum() / y_c.sum(), x_t.sum() / y_t.sum()
-    u = (x_t - r_t * y_t) / y_t.mean() - (x_c - r_c * y_c) / y_c.mean()
+    kept = [np.arange(blocks) != out for out in range(blocks)]
+    left = np.array([(x_t[k].sum() / y_t[k].sum(), x_c[k].sum() / y_c[k].sum()) for k in kept])
+    factor = (blocks - 1) / blocks
     assert got.estimate == pytest.approx(r_t - r_c, rel=1e-12)
-    assert got.se == pytest.approx(u.std(ddof=1) / np.sqrt(blocks), rel=1e-12)
-    # The relative effect by the same linearisation of (t - c) / c.
-    v = (x_t - r_t * y_t) / y_t.mean() / r_c - r_t / r_c**2 * (x_c - r_c * y_c) / y_c.mean()
-    half = stats.t.ppf(0.975, blocks - 1) * v.std(ddof=1) / np.sqrt(blocks)
+    moved = left[:, 0] - left[:, 1] - (r_t - r_c)
+    assert got.se == pytest.approx(np.sqrt(factor * (moved**2).sum()), rel=1e-9)
+    # Near the linearised differences' own: these know nothing of large blocks.
+    u = (x_t - r_t * y_t) / y_t.mean() - (x_c - r_c * y_c) / y_c.mean()
+    assert 1 < got.se / (u.std(ddof=1) / np.sqrt(blocks)) < 1.05
+    # The relative effect t / c - 1 to first order.
+    v = (left[:, 0] - r_t) / r_c - r_t / r_c**2 * (left[:, 1] - r_c)
+    half = stats.t.ppf(0.975, blocks - 1) * np.sqrt(factor * (v**2).sum())
     assert (got.relative.low, got.relative.high) == pytest.approx(
         (r_t / r_c - 1 - half, r_t / r_c - 1 + half), rel=1e-9
     )
