@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.signal import lfilter
-from scipy.special import stdtr
+from scipy.special import stdtr, stdtrit
 from stages import RESULTS, commit, machine
 
 from crossdomain.stats.always_valid import always_valid, mixing_variance
@@ -95,6 +95,20 @@ class Tally:
         return found | self.more
 
 
+@dataclass(frozen=True)
+class Statistics:
+    """Comparisons of many experiments at once: estimate, its variance and the degrees of freedom of t, one each."""
+
+    estimate: Floats
+    variance: Floats
+    df: Floats
+
+    @property
+    def p(self) -> Floats:
+        """Two-sided p-values."""
+        return np.asarray(2 * stdtr(self.df, -np.abs(self.estimate) / np.sqrt(self.variance)))
+
+
 def chunks(experiments: int, seed: int) -> Iterator[tuple[np.random.Generator, int]]:
     """Generators for each chunk of experiments, so that memory stays small."""
     for place in range(math.ceil(experiments / CHUNK)):
@@ -114,37 +128,89 @@ def scaled(x: Floats, n: int, by: float = 1.0) -> list[Moments]:
 
 
 def welch_revenue(n_c: int, n_t: int) -> Callable[[int, int], Tally]:
-    """Revenue of arms of given sizes: each tail, Fieller's relative interval, and a correction of t by skewness."""
+    """Revenue of arms of given sizes: Welch's test and each tail of it, Fieller's interval, t corrected for skewness.
+
+    In numpy; an experiment of each chunk is held against the library.
+    """
 
     def run(experiments: int, seed: int) -> Tally:
-        tally, fieller, tails, corrected = Tally(), 0, [0, 0], [0, 0]
+        tally, more = Tally(covered=0, relative_covered=0), dict.fromkeys(_SKEWED, 0)
         for rng, size in chunks(experiments, seed):
-            a, b = revenue(rng, (size, n_c)), revenue(rng, (size, n_t))
-            thirds = _third_moments(a), _third_moments(b)
-            pooled = (n_c * thirds[0] + n_t * thirds[1]) / (n_c + n_t)
-            for i, (c, t, lifted) in enumerate(zip(scaled(a, n_c), scaled(b, n_t), scaled(b, n_t, LIFT), strict=True)):
-                null = compare_means(c, t)
-                for place, (of_c, of_t) in enumerate(((pooled[i], pooled[i]), (thirds[0][i], thirds[1][i]))):
-                    z = _hall(null.statistic, (of_t / n_t**2 - of_c / n_c**2) / null.se**3)
-                    corrected[place] += abs(z) > 1.959963984540054
-                tally.add(null, compare_means(c, lifted), REVENUE * (LIFT - 1), LIFT - 1)
-                tails[null.statistic > 0] += null.p < 0.05
-                ends = compare_means(c, lifted, relative="fieller").relative
-                fieller += ends.low is not None and ends.high is not None and ends.low <= LIFT - 1 <= ends.high
-        tally.more = {
-            "worse": tails[0] / experiments, "better": tails[1] / experiments, "fieller_covers": fieller / experiments,
-            "hall_of_pooled_skewness": corrected[0] / experiments, "hall_of_own_skewness": corrected[1] / experiments,
-        }  # fmt: skip
+            arms = [revenue(rng, (size, n)) for n in (n_c, n_t)]
+            means = [arm.mean(axis=1) for arm in arms]
+            rest = [arm - mean[:, None] for arm, mean in zip(arms, means, strict=True)]
+            parts = [(one**2).sum(axis=1) / (one.shape[1] - 1) / one.shape[1] for one in rest]
+            thirds = [(one**3).mean(axis=1) for one in rest]
+            null = _welch(means, parts, (n_c, n_t))
+            up = _welch([means[0], means[1] * LIFT], [parts[0], parts[1] * LIFT**2], (n_c, n_t))
+            half = -stdtrit(up.df, 0.025)
+            low, high = _relative_ends(means, parts, half)
+            for name, found in (
+                ("rejected", null.p < 0.05),
+                ("covered", np.abs(up.estimate - REVENUE * (LIFT - 1)) <= half * np.sqrt(up.variance)),
+                ("relative_covered", (low <= LIFT - 1) & (high >= LIFT - 1)),
+            ):
+                setattr(tally, name, getattr(tally, name) + int(found.sum()))
+            tally.experiments += size
+            t, pooled = null.estimate / np.sqrt(null.variance), (n_c * thirds[0] + n_t * thirds[1]) / (n_c + n_t)
+            # Fieller's interval holds a ratio exactly where the difference of one arm and the other times it is small.
+            apart = means[1] * LIFT - LIFT * means[0]
+            own, of_pooled = (
+                _hall(t, (of_t / n_t**2 - of_c / n_c**2) / null.variance**1.5)
+                for of_c, of_t in ((thirds[0], thirds[1]), (pooled, pooled))
+            )
+            z = 1.959963984540054
+            for name, flags in zip(
+                _SKEWED,
+                (
+                    (null.p < 0.05) & (t < 0),
+                    (null.p < 0.05) & (t > 0),
+                    np.abs(apart) <= half * np.sqrt(LIFT**2 * (parts[0] + parts[1])),
+                    np.abs(of_pooled) > z,
+                    np.abs(own) > z,
+                ),
+                strict=True,
+            ):
+                more[name] += int(flags.sum())
+            _hold_against_the_library(arms, null, up, (low, high), half, apart)
+        tally.more = {name: count / experiments for name, count in more.items()}
         return tally
 
     return run
 
 
-def _third_moments(x: Floats) -> Floats:
-    return ((x - x.mean(axis=1, keepdims=True)) ** 3).mean(axis=1)
+_SKEWED = ("worse", "better", "fieller_covers", "hall_of_pooled_skewness", "hall_of_own_skewness")
 
 
-def _hall(t: float, skewness: float) -> float:
+def _welch(means: list[Floats], parts: list[Floats], sizes: tuple[int, int]) -> Statistics:
+    df = sum(parts) ** 2 / sum(part**2 / (n - 1) for part, n in zip(parts, sizes, strict=True))
+    return Statistics(means[1] - means[0], np.asarray(sum(parts)), np.asarray(df))
+
+
+def _relative_ends(means: list[Floats], parts: list[Floats], half: Floats) -> tuple[Floats, Floats]:
+    """The delta method's relative interval of the lifted treatment."""
+    c, t = means[0], means[1] * LIFT
+    spread = half * np.sqrt(parts[1] * LIFT**2 / c**2 + t**2 * parts[0] / c**4)
+    return t / c - 1 - spread, t / c - 1 + spread
+
+
+def _hold_against_the_library(
+    arms: list[Floats], null: Statistics, up: Statistics, ends: tuple[Floats, Floats], half: Floats, apart: Floats
+) -> None:
+    c, t = (scaled(arm[:1], arm.shape[1])[0] for arm in arms)
+    lifted = scaled(arms[1][:1], arms[1].shape[1], LIFT)[0]
+    plain, other, fieller = compare_means(c, t), compare_means(c, lifted), compare_means(c, lifted, relative="fieller")
+    pairs = [(plain.p, null.p[0]), (other.low, up.estimate[0] - half[0] * math.sqrt(up.variance[0]))]
+    pairs += [(other.relative.low, ends[0][0]), (other.relative.high, ends[1][0])]
+    if not all(one is not None and math.isclose(one, two, rel_tol=1e-6, abs_tol=1e-9) for one, two in pairs):
+        raise AssertionError(f"the vectorised numbers are not the library's: {pairs}")
+    held = fieller.relative.low is not None and fieller.relative.low <= LIFT - 1 <= (fieller.relative.high or math.inf)
+    spread = half[0] * LIFT * math.sqrt(c.mean_variance + t.mean_variance)
+    if held != (abs(apart[0]) <= spread):
+        raise AssertionError("Fieller's interval is not the library's")
+
+
+def _hall(t: Floats, skewness: Floats) -> Floats:
     """Hall's monotone transformation of a studentised statistic (1992), for two samples by Zhou and Dinh (2005)."""
     return t + skewness * t**2 / 3 + skewness**2 * t**3 / 27 + skewness / 6
 
@@ -523,20 +589,6 @@ def _by_block(values: Floats, scheme: str) -> Floats:
     length = WEEK if scheme == "weekdays" else 1
     size, slots = values.shape
     return values.reshape(size, slots // (2 * length), 2, length).sum(axis=2).reshape(size, slots // 2)
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """Comparisons of many experiments at once: estimate, its variance and the degrees of freedom of t, one each."""
-
-    estimate: Floats
-    variance: Floats
-    df: Floats
-
-    @property
-    def p(self) -> Floats:
-        """Two-sided p-values."""
-        return np.asarray(2 * stdtr(self.df, -np.abs(self.estimate) / np.sqrt(self.variance)))
 
 
 def _ratios(x: Floats, y: Floats, chosen: npt.NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
