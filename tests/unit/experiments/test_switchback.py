@@ -403,3 +403,30 @@ def test_the_command_gives_the_schedule(design, tmp_path, monkeypatch, capfd):
     code, _, err = _call(monkeypatch, capfd, "--design", path, "--units", tmp_path / "units.csv")
     assert code == 2
     assert "leave out --units" in err
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_rows_outside_the_slots_give_no_result_and_say_why(design, run, scheme):
+    visits = _visits(design(_text(scheme)), slots=20)
+    got = run(visits.assign(at=visits["at"] - pd.Timedelta("90D")), _text(scheme))
+    assert f"{len(visits)} in none of the slots" in _checks(got)["left_out_rows"]["detail"]
+    assert got["metrics"]["bought"]["B"]["verdict"] == "too_few_units"
+    assert got["trusted"] is False
+    assert got["decision"] is None
+
+
+def test_proportions_and_three_variants_within_blocks(design, run):
+    text = (
+        _text("blocks")
+        .replace("{A: 0.5, B: 0.5}", "{A: 0.5, B: 0.25, C: 0.25}")
+        .replace("kind: mean, column: bought", "kind: proportion, column: bought")
+        .replace(", unit: visitor", "")
+    )
+    visits = _visits(design(text))
+    chance = np.where(visits["arm"] == "C", 0.45, 0.3)
+    visits["bought"] = (np.random.default_rng(9).random(len(visits)) < chance).astype(int)
+    got = run(visits, text)["metrics"]["bought"]
+    assert got["C"]["p"] < 0.001 < got["B"]["p"]
+    kept = visits[visits["at"].dt.minute >= 10]
+    assert got["C"]["mean"] == pytest.approx(kept[kept["arm"] == "C"]["bought"].mean())
+    assert {row["method"] for row in got.values()} == {"blocked_t"}
