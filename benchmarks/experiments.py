@@ -663,34 +663,39 @@ def switchback(scheme: str, slots: int) -> Callable[[int, int], Tally]:
     return run
 
 
-def carry_over(experiments: int, seed: int, slots: int = 4 * WEEK) -> Tally:
+def carry_over(scheme: str, slots: int = 4 * WEEK) -> Callable[[int, int], Tally]:
     """The check whether a slot acts in the next, with an effect of the slot itself: without and with carry-over."""
-    tally, counted = Tally(), {0.0: 0, SLOT_EFFECT: 0}
-    for rng, size in chunks(experiments, seed):
-        x, y = _waves(rng, size, slots)
-        treated = _dealt(rng, size, slots, "independent")
-        before = np.roll(treated, 1, axis=1)
-        known = np.ones_like(treated)
-        known[:, 0] = False
-        groups = [known & (treated == own) & (before == prior) for own in (False, True) for prior in (False, True)]
-        for carried in counted:
-            values = x + y * (SLOT_EFFECT * treated + carried * before)
-            parts = [_linearised(values, y, group) for group in groups]
-            estimate = (parts[1][0] - parts[0][0] + parts[3][0] - parts[2][0]) / 2
-            total = sum(part[1] for part in parts)
-            df = total**2 / sum(part[1] ** 2 / (part[2] - 1) for part in parts)
-            p = Statistics(estimate, total / 4, df).p
-            pairs = [_cluster(values[0], y[0], group[0]).moments for group in groups]
-            one = compare_in_strata([(pairs[0], pairs[1]), (pairs[2], pairs[3])])
-            if not math.isclose(one.p, p[0], rel_tol=1e-6, abs_tol=1e-9):
-                raise AssertionError(f"the vectorised p {p[0]} is not the library's, {one.p}")
-            counted[carried] += int((p < 0.01).sum())
-            if not carried:
-                tally.experiments += size
-                tally.rejected += int((p < 0.05).sum())
-    alarms, found = (count / experiments for count in counted.values())
-    tally.more = {"found_at_0.01": alarms, "carry_over_of_0.3_found_at_0.01": found}
-    return tally
+
+    def run(experiments: int, seed: int) -> Tally:
+        tally, counted = Tally(), {0.0: 0, SLOT_EFFECT: 0}
+        for rng, size in chunks(experiments, seed):
+            x, y = _waves(rng, size, slots)
+            treated = _dealt(rng, size, slots, scheme)
+            before = np.roll(treated, 1, axis=1)
+            # In blocks of two only the first slot was dealt apart from the one before it.
+            known = np.zeros_like(treated)
+            known[:, 2 if scheme == "blocks" else 1 :: 2 if scheme == "blocks" else 1] = True
+            groups = [known & (treated == own) & (before == prior) for own in (False, True) for prior in (False, True)]
+            for carried in counted:
+                values = x + y * (SLOT_EFFECT * treated + carried * before)
+                parts = [_linearised(values, y, group) for group in groups]
+                estimate = (parts[1][0] - parts[0][0] + parts[3][0] - parts[2][0]) / 2
+                total = sum(part[1] for part in parts)
+                df = total**2 / sum(part[1] ** 2 / (part[2] - 1) for part in parts)
+                p = Statistics(estimate, total / 4, df).p
+                pairs = [_cluster(values[0], y[0], group[0]).moments for group in groups]
+                one = compare_in_strata([(pairs[0], pairs[1]), (pairs[2], pairs[3])])
+                if not math.isclose(one.p, p[0], rel_tol=1e-6, abs_tol=1e-9):
+                    raise AssertionError(f"the vectorised p {p[0]} is not the library's, {one.p}")
+                counted[carried] += int((p < 0.01).sum())
+                if not carried:
+                    tally.experiments += size
+                    tally.rejected += int((p < 0.05).sum())
+        alarms, found = (count / experiments for count in counted.values())
+        tally.more = {"found_at_0.01": alarms, "carry_over_of_0.3_found_at_0.01": found}
+        return tally
+
+    return run
 
 
 def power_switchback(experiments: int, seed: int) -> dict[str, Tally]:
@@ -739,7 +744,9 @@ SCENARIOS: dict[str, tuple[int, Callable[[int, int], Tally | dict[str, Tally]]]]
     "switchback_weekdays_672_slots": (25, switchback("weekdays", 4 * WEEK)),
     "switchback_independent_28_slots": (26, switchback("independent", 28)),
     "switchback_blocks_28_slots": (27, switchback("blocks", 28)),
-    "switchback_carry_over_check": (28, carry_over),
+    "switchback_carry_over_check_independent": (28, carry_over("independent")),
+    "switchback_carry_over_check_blocks": (30, carry_over("blocks")),
+    "switchback_carry_over_check_weekdays": (31, carry_over("weekdays")),
     "power_switchback": (29, power_switchback),
 }
 
