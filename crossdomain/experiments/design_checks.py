@@ -12,8 +12,10 @@ from crossdomain.experiments.design_parts import Metric
 if TYPE_CHECKING:
     from crossdomain.experiments.design import Design
 
-PLATFORM_DIMENSIONS = ("activity", "sides")
-"""Attributes of units over the platform's tables: see ``platform_parts``."""
+PLATFORM_DIMENSIONS = (
+    "activity", "sides", "channel", "placement", "domain", "registered", "age", "gender", "province",
+)  # fmt: skip
+"""Attributes of units over the platform's tables: see ``attributes``."""
 
 
 def check_agreement(file: DesignFile, design: Design) -> None:
