@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 STATE = "derived.experiment_state"
 ACCOUNTS, PEOPLE = "derived.accounts", "derived.people"
-KEPT_DAYS = 7
+KEPT_DAYS = 14
 """Partitions that hold the state between them: whatever changed last is in one of as many days. More are more to look
 through for the people of a day, fewer write those again more often who do nothing (docs/adr/0007)."""
 MOST_VALUES = 200
