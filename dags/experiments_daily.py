@@ -4,7 +4,8 @@
 interval, decision, and the weights by which tomorrow's new units are dealt. Restated: a late day changes the results of
 the days after it, which are built again; weights that were given out stay.
 
-**Runs on** `clean`. **Outputs** `derived.experiment_state`, `derived.experiment_moments`,
+**Runs on** `clean` and `people`: dimensions of some designs are read from the accounts of the day before, which may come
+later than the day's rows. **Outputs** `derived.experiment_state`, `derived.experiment_moments`,
 `derived.experiment_tallies`, `derived.experiment_lineage`; `serving.experiment_metrics`,
 `serving.experiment_checks`, `serving.experiment_decisions`, `serving.experiment_weights`,
 `serving.experiment_parts`; pages under
@@ -19,12 +20,12 @@ the days after it, which are built again; weights that were given out stay.
 
 from __future__ import annotations
 
-from _common.assets import CLEAN, EXPERIMENT_STATE, EXPERIMENTS
+from _common.assets import CLEAN, EXPERIMENT_STATE, EXPERIMENTS, PEOPLE
 from _common.defaults import Tag, dag_options, on_day_of
 from airflow.sdk import dag, get_current_context, task
 
 
-@dag(schedule=on_day_of(CLEAN), doc_md=__doc__, **dag_options(Tag.EXPERIMENTS))
+@dag(schedule=on_day_of(CLEAN | PEOPLE), doc_md=__doc__, **dag_options(Tag.EXPERIMENTS))
 def experiments_daily() -> None:
     @task(outlets=[EXPERIMENT_STATE])
     def fold_day() -> list[str]:

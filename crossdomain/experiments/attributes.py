@@ -12,7 +12,6 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from crossdomain.experiments.design import Design
-from crossdomain.experiments.design_checks import PLATFORM_DIMENSIONS
 from crossdomain.experiments.selections import EVENTS_OF, Binder
 
 if TYPE_CHECKING:
@@ -54,7 +53,8 @@ _PROFILE = {
     "province": "coalesce(a.province, 'unknown')",
 }
 PLACEMENT = "placement"
-assert {*_BEHAVIOUR, *_ACCOUNT, *_PROFILE, PLACEMENT} == set(PLATFORM_DIMENSIONS)
+DIMENSIONS = (*_BEHAVIOUR, PLACEMENT, *_ACCOUNT, *_PROFILE)
+"""What ``design.schema.json`` lets designs over the platform's tables be broken down by."""
 
 
 def needs_accounts(design: Design) -> bool:

@@ -8,7 +8,7 @@
 | vault | governance_daily | nobody inside |
 | governed | governance_daily | nobody inside |
 | compliance | governance_daily | serving_publish |
-| people | people_daily | content_daily, recs_train |
+| people | people_daily | content_daily, experiments_daily, recs_train |
 | catalogue | content_daily | recs_train |
 | topics | content_daily | serving_publish |
 | together | content_daily | nobody inside |

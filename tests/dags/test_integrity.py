@@ -34,7 +34,7 @@ RUNS_ON = {
     "governance_daily": {"clean"},
     "people_daily": {"clean"},
     "content_daily": {"clean", "people"},
-    "experiments_daily": {"clean"},
+    "experiments_daily": {"clean", "people"},
     "recs_train": {"catalogue", "people"},
     "recs_score": {"models"},
     "serving_publish": {

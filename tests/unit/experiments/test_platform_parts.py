@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -10,9 +11,10 @@ import pytest
 
 from crossdomain.errors import InputError
 from crossdomain.experiments.analysis import analyze
+from crossdomain.experiments.attributes import DIMENSIONS
 from crossdomain.experiments.page import render_page
 from crossdomain.experiments.state import Fold, fold_state
-from tests.unit.experiments.conftest import DESIGN, FIRST, act, expose, fill, moment, world
+from tests.unit.experiments.conftest import DESIGN, FIRST, INCLUDE, act, expose, fill, moment, world
 
 LAST = FIRST + timedelta(days=5)
 BROKEN_DOWN = (
@@ -216,5 +218,10 @@ def test_the_check_of_a_small_part_tells_no_count(con, design):
 
 
 def test_an_attribute_that_the_platform_does_not_know_is_refused(design):
-    with pytest.raises(InputError, match="'city' is not known of units before their exposure: activity, sides"):
+    with pytest.raises(InputError, match=r"design\.yaml, line 19: dimensions\.0: 'city' is unknown; use one of act"):
         design(DESIGN + "dimensions: [city]\n")
+
+
+def test_the_schema_lists_what_units_are_broken_down_by():
+    schema = json.loads((INCLUDE / "design.schema.json").read_text(encoding="utf-8"))
+    assert tuple(schema["else"]["properties"]["dimensions"]["items"]["enum"]) == DIMENSIONS
