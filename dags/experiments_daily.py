@@ -4,8 +4,8 @@
 interval, decision, and the weights by which tomorrow's new units are dealt. Restated: a late day changes the results of
 the days after it, which are built again; weights that were given out stay.
 
-**Runs on** `clean` and `people`: dimensions of some designs are read from the accounts of the day before, which may come
-later than the day's rows. **Outputs** `derived.experiment_state`, `derived.experiment_moments`,
+**Runs on** `clean` and `people`: dimensions of some designs are read from the accounts of the day before, which may
+come later than the day's rows. **Outputs** `derived.experiment_state`, `derived.experiment_moments`,
 `derived.experiment_tallies`, `derived.experiment_lineage`; `serving.experiment_metrics`,
 `serving.experiment_checks`, `serving.experiment_decisions`, `serving.experiment_weights`,
 `serving.experiment_parts`; pages under

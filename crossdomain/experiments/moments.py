@@ -156,17 +156,15 @@ def held_moments(con: duckdb.DuckDBPyConnection, design: Design, held: str) -> P
 
 def _by_part(con: duckdb.DuckDBPyConnection, design: Design, source: str) -> PartStrata:
     """Moments of all units, of every value of every dimension and of the segments, each by one pass over the source."""
-    if not design.dimensions:
-        return {WHOLE: strata for _, strata in _told_apart(con, design, f"SELECT '' AS part, * FROM ({source})", {})}  # noqa: S608
-    con.execute(f"CREATE OR REPLACE TEMP TABLE moved AS {source}").fetchall()
-    found = {WHOLE: strata for _, strata in _told_apart(con, design, "SELECT '' AS part, * FROM moved", {})}
+    rows = f"({source})"
+    if design.dimensions:
+        con.execute(f"CREATE OR REPLACE TEMP TABLE moved AS {source}").fetchall()
+        rows = "moved"
+    found = _told_apart(con, design, rows, WHOLE)
     for place, dimension in enumerate(design.dimensions, 1):
-        values = _told_apart(con, design, f"SELECT attributes[{place}] AS part, * FROM moved", {})  # noqa: S608
-        found |= {PartName("dimension", dimension, value): strata for value, strata in values}
+        found |= _told_apart(con, design, rows, PartName("dimension", dimension, ""), value=f"attributes[{place}]")
     for part in (PartName("segment", segment.name, "") for segment in design.segments):
-        condition, bound = in_part(design, part)
-        rows = f"SELECT '' AS part, * FROM moved WHERE {condition}"  # noqa: S608 - values are bound
-        found |= {part: strata for _, strata in _told_apart(con, design, rows, bound)}
+        found |= _told_apart(con, design, rows, part, where=in_part(design, part))
     return found
 
 
@@ -182,23 +180,33 @@ def in_part(design: Design, part: PartName) -> tuple[str, dict[str, Any]]:
 
 
 def _told_apart(
-    con: duckdb.DuckDBPyConnection, design: Design, source: str, bound: Mapping[str, Any]
-) -> Iterator[tuple[str, Strata]]:
-    """Moments of a source's rows by its ``part``."""
+    con: duckdb.DuckDBPyConnection,
+    design: Design,
+    rows: str,
+    part: PartName,
+    *,
+    value: str = "''",
+    where: tuple[str, Mapping[str, Any]] = ("true", {}),
+) -> PartStrata:
+    """Moments of rows that a condition holds for, by the value that SQL gives them."""
     sums = [(position, name, sql) for position in range(len(design.metrics)) for name, sql in _sums(design, position)]
     listed = "".join(f", {sql}" for _, _, sql in sums)
-    query = f"SELECT part, sign, first_ds, variant, count(*){listed} FROM ({source}) GROUP BY ALL ORDER BY ALL"  # noqa: S608
-    found: dict[str, Strata] = {}
-    for part, sign, first_ds, variant, units, *values in con.execute(query, bound).fetchall():
-        strata = found.setdefault(part, {})
+    condition, bound = where
+    query = (
+        f"SELECT {value} AS value, sign, first_ds, variant, count(*){listed} FROM {rows} WHERE {condition} "  # noqa: S608
+        "GROUP BY ALL ORDER BY ALL"
+    )
+    found: PartStrata = {}
+    for own_value, sign, first_ds, variant, units, *values in con.execute(query, bound).fetchall():
+        strata = found.setdefault(part._replace(value=own_value), {})
         by_metric: dict[int, dict[str, Decimal]] = {position: {} for position in range(len(design.metrics))}
-        for (position, name, _), value in zip(sums, values, strict=True):
-            by_metric[position][name] = value
+        for (position, name, _), number in zip(sums, values, strict=True):
+            by_metric[position][name] = number
         for position, metric in enumerate(design.metrics):
             stratum = Stratum(first_ds, variant, metric.name)
             one, known = Sums(n=units, **by_metric[position]), strata.get(stratum, Sums())
             strata[stratum] = known + one if sign > 0 else known - one
-    yield from found.items()
+    return found
 
 
 def _analysed(design: Design) -> str:
@@ -208,9 +216,7 @@ def _analysed(design: Design) -> str:
 
 def carried(before: PartStrata, difference: PartStrata) -> PartStrata:
     """Moments after a fold; strata that no unit is left in are dropped, and parts without any."""
-    joined = {
-        part: _carried(before.get(part, {}), difference.get(part, {})) for part in sorted({*before, *difference})
-    }
+    joined = {part: _carried(before.get(part, {}), difference.get(part, {})) for part in sorted({*before, *difference})}
     return {part: strata for part, strata in joined.items() if strata}
 
 

@@ -79,7 +79,9 @@ def results_by_part(
 def _restrict(con: duckdb.DuckDBPyConnection, design: Design, part: PartName) -> None:
     """Puts a part's units into ``experiment_totals``."""
     condition, values = in_part(design, part)
-    con.execute(f"CREATE OR REPLACE TEMP TABLE experiment_totals AS FROM all_totals WHERE {condition}", values).fetchall()
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE experiment_totals AS FROM all_totals WHERE {condition}", values
+    ).fetchall()
 
 
 def _told(result: MetricResult, least: int) -> MetricResult:

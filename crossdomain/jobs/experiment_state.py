@@ -103,7 +103,9 @@ def _fold(ctx: JobContext, design: Design, fingerprint: str, *, held: bool) -> t
     return day_difference(ctx.con, design), day_tallies(ctx.con, design, fold)
 
 
-def _before(ctx: JobContext, design: Design, fingerprint: str, *, held: bool, intact: bool) -> tuple[PartStrata, Tallies]:
+def _before(
+    ctx: JobContext, design: Design, fingerprint: str, *, held: bool, intact: bool
+) -> tuple[PartStrata, Tallies]:
     from crossdomain.experiments.moments import held_moments
     from crossdomain.experiments.tallies import held_tallies
 

@@ -44,7 +44,7 @@ def build(ctx: JobContext) -> None:
     designs = load_designs(ctx.settings.include / "experiments")
     first_kept = ctx.ds - timedelta(days=KEPT_DAYS - 1)
     ctx.con.execute(
-        "CREATE SCHEMA held; CREATE VIEW held.experiment_state AS "  # noqa: S608 - a day of our own
+        "CREATE SCHEMA held; CREATE VIEW held.experiment_state AS "
         f"FROM derived.experiment_state WHERE ds >= DATE '{first_kept}'"
     )
     fingerprints = _fingerprints(ctx)

@@ -235,7 +235,10 @@ def test_nothing_to_say_yet(con, design):
 
 def test_persons_gather_the_events_of_their_accounts(con, design):
     first, second, other = b"a" * 16, b"b" * 16, b"c" * 16
-    con.execute("INSERT INTO derived.people (account, person) VALUES (?, ?), (?, ?), (?, ?)", [first, first, second, first, other, other])
+    con.execute(
+        "INSERT INTO derived.people (account, person) VALUES (?, ?), (?, ?), (?, ?)",
+        [first, first, second, first, other, other],
+    )
     persons = design(DESIGN.replace("unit: account", "unit: person"))
     expose(con, first, "control", 1, unit_type="person")
     expose(con, other, "treatment", 1, unit_type="person")

@@ -71,7 +71,8 @@ def settings(tmp_path: Path) -> Settings:
         schema = {"columns": [{"name": column, "type": kind} for column, kind in columns.items()]}
         metadata = {
             "description": table, "owner": "tests", "grain": "row", "key": [], "order": list(columns),
-            "job": "clean" if layer == "clean" else "people", "kind": "independent", "restatement": "restated", "retention_days": 1,
+            "job": {"derived": "people"}.get(layer, "clean"), "kind": "independent", "restatement": "restated",
+            "retention_days": 1,
         }  # fmt: skip
         (home / "schema.yaml").write_text(yaml.safe_dump(schema, sort_keys=False))
         (home / "metadata.yaml").write_text(yaml.safe_dump(metadata))
@@ -365,12 +366,12 @@ def know(settings: Settings, day: date, *, profiling: Sequence[int]) -> None:
         units = "SELECT unhex(lpad(hex(i), 32, '0')) AS account, i FROM range(60, 90) AS r(i)"
         ctx.write(
             "derived.accounts",
-            "SELECT account, 'beauty' AS domain, TIMESTAMPTZ '2025-12-26 00:00:00+00' AS registered_at, "  # noqa: S608
+            "SELECT account, 'beauty' AS domain, TIMESTAMPTZ '2025-12-26 00:00:00+00' AS registered_at, "
             f"if(i % 3 = 0, 'female', 'male') AS gender, 1990 AS birth_year, NULL AS province FROM ({units})",
         )
         ctx.write(
             "derived.people",
-            f"SELECT account, account AS person, i BETWEEN {min(profiling)} AND {max(profiling)} AS profiling "  # noqa: S608
+            f"SELECT account, account AS person, i BETWEEN {min(profiling)} AND {max(profiling)} AS profiling "
             f"FROM ({units})",
         )
 

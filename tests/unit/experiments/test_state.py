@@ -100,7 +100,9 @@ def know(con, people):
         "(SELECT DATE '2026-01-04' + d::INTEGER AS ds, d FROM range(7) AS r(d)) WHERE i % 7 <= d",
         [people],
     )
-    con.execute("INSERT INTO derived.people SELECT ds, account, account, hash(account, ds) % 3 > 0 FROM derived.accounts")
+    con.execute(
+        "INSERT INTO derived.people SELECT ds, account, account, hash(account, ds) % 3 > 0 FROM derived.accounts"
+    )
     con.execute("CREATE OR REPLACE TEMP TABLE withheld AS SELECT account AS unit FROM derived.people WHERE ds = "
                 "(SELECT max(ds) FROM derived.people) AND hash(account) % 5 = 0")  # fmt: skip
     con.execute(
@@ -238,7 +240,8 @@ def test_samples_are_those_of_the_units(held, design):
 def test_moments_read_again_are_those_that_were_carried(held, design):
     exposures, events = world(people=120)
     fill(held, list(exposures.itertuples(index=False)), list(events.itertuples(index=False)))
-    daily = Daily(held, design(RICH))
+    know(held, people=120)
+    daily = Daily(held, design(DESIGNS["dimensions"]))
     for step in range(6):
         daily.fold(FIRST + timedelta(days=step))
     held_by = fingerprint(daily.design)
