@@ -2,9 +2,9 @@
 
 Usage: python benchmarks/novelty.py [--experiments 1000]
 
-Synthetic: 14 cohorts of 36,000 people an arm (a million in all), each person buying at a constant rate of his own, whose
-mean is 0.5 %, 3 % or 10 % a day; the check asks whether he has bought yet. The treatment multiplies every rate by the
-same factor all the time (1.3, 0.8), or raises it by half at first, of which half is gone every two days (fading).
+Synthetic: 14 cohorts of 36,000 people an arm (a million in all), each person buying at a constant rate of his own, the
+mean of which is 0.5 %, 3 % or 10 % a day; the check asks whether he has bought yet. The treatment multiplies every rate
+by the same factor all the time (1.3, 0.8), or raises it by half at first, of which half is gone every two days.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PEOPLE: dict[str, Callable[[Shares], Shares]] = {
     "lognormal, sigma 2": lambda days: 1 - np.exp(-np.multiply.outer(days, _LOGNORMAL)).mean(axis=-1),
     "four of five never buy": lambda days: 0.2 * (1 - np.exp(-5 * days)),
 }
-"""Share of people who have bought within some days, in units of the mean time to buy, with constant rates of their own."""
+"""Share of people who have bought within some days, in units of one over the mean rate."""
 
 
 def main() -> None:

@@ -54,7 +54,8 @@ def build(ctx: JobContext) -> None:
     from crossdomain.experiments.promoting import ended
     from crossdomain.experiments.tallies import added
 
-    _require_accounts(ctx)
+    designs = designs_over_exposures(ctx.settings)
+    _require_accounts(ctx, designs)
     lineage, kept = _read_lineage(ctx), _kept(ctx)
     ctx.lake.view(ctx.tables.get(STATE), kept, schema="held")
     # A partition that differs from what the day before saw has lost rows (or was built again meanwhile).
@@ -65,7 +66,7 @@ def build(ctx: JobContext) -> None:
     fingerprints: dict[str, str] = {}
     from_scratch = []
     promoted = found_promotions(ctx.lake, ctx.tables)
-    for design in (ended(one, promoted) for one in designs_over_exposures(ctx.settings)):
+    for design in (ended(one, promoted) for one in designs):
         name = design.experiment_id
         fingerprints[name] = _fingerprint(ctx, design)
         held = lineage.designs.get(name) == fingerprints[name]
@@ -187,13 +188,17 @@ def _refusing(ctx: JobContext, design: Design, table: str, purposes: Sequence[st
     return str(version)
 
 
-def _require_accounts(ctx: JobContext) -> None:
+def _require_accounts(ctx: JobContext, designs: Sequence[Design]) -> None:
     """Dimensions are of the accounts as of the day before; of the first day of the data there is none."""
+    from crossdomain.experiments.attributes import needs_accounts, needs_profiling
+
     day_before = ctx.ds - timedelta(days=1)
     if ctx.settings.start is None or day_before < ctx.settings.start:
         return
-    for name, wanted in ((ACCOUNTS, _any_accounts), (PEOPLE, _any_profiling)):
-        if wanted(ctx.settings) and all(one.ds != day_before for one in ctx.lake.partitions(ctx.tables.get(name))):
+    for name, needs in ((ACCOUNTS, needs_accounts), (PEOPLE, needs_profiling)):
+        if not any(needs(one) for one in designs):
+            continue
+        if all(one.ds != day_before for one in ctx.lake.partitions(ctx.tables.get(name))):
             raise NotReady(
                 f"experiment_state {ctx.ds}: {name} is missing for {day_before}, which dimensions of the designs are "
                 f"read from; run `crossdomain run people --date {day_before}` first"
