@@ -206,6 +206,26 @@ def test_days_in_a_backfill_give_the_daily_numbers(settings, tmp_path):
     assert [_page(again, day) for day in DAYS] == [_page(settings, day) for day in DAYS]
 
 
+@pytest.mark.parametrize("kept", [1, 2])
+def test_the_last_partitions_hold_the_state_however_long_it_runs(settings, tmp_path, monkeypatch, kept):
+    """Partitions that fell out are gone for good, and a quantile, which reads every unit, does not miss them."""
+    text = DESIGN + "  - {name: p80, kind: quantile, quantile: 0.8, events: [purchase], column: value}\n"
+    (settings.include / "experiments" / "exp.yaml").write_text(text, encoding="utf-8")
+    _all(settings)
+    few = replace(settings, home=tmp_path / "few")
+    monkeypatch.setattr("crossdomain.jobs.experiment_state.KEPT_DAYS", kept)
+    monkeypatch.setattr("crossdomain.jobs.experiments.KEPT_DAYS", kept)
+    for day in DAYS:
+        land(few, day)
+        run_job(STATE_JOB, day, few)
+        _without(few, "derived.experiment_state", f"ds <= DATE '{day - timedelta(days=kept)}'")
+        run_job(JOB, day, few)
+    for table in ("derived.experiment_moments", "derived.experiment_tallies", "serving.experiment_metrics"):
+        assert rows(few, table) == rows(settings, table)
+    touched = [len(found) for found in rows(settings, "derived.experiment_state").values()]
+    assert touched == [60, 9, 9], "a buyer of every seventh unit"
+
+
 def _page(settings: Settings, day: date) -> str:
     page = read_page(Home(settings.home), "exp", day.isoformat())
     assert page is not None
