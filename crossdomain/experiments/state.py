@@ -75,8 +75,9 @@ def fingerprint(design: Design, *versions: str) -> str:
         versions: Versions of what else decides who is counted and as what, such as the set of units that do not count.
     """
     content = design.as_json()
-    names = ("experiment_id", "unit", "start", "end", "cuped_days", "exposure_event", "trigger")
-    names += ("dimensions", "segments")
+    names = (
+        "experiment_id", "unit", "start", "end", "cuped_days", "exposure_event", "trigger", "dimensions", "segments",
+    )  # fmt: skip
     measured = {name: content[name] for name in names}
     measured["versions"] = versions
     measured["variants"] = [name for name, _ in design.variants]
