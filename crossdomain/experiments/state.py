@@ -253,15 +253,7 @@ def _before(con: duckdb.DuckDBPyConnection, design: Design, fold: Fold, first: d
         )
         con.execute("CREATE OR REPLACE TEMP TABLE state_leaving AS FROM state_before")
         return
-    bind = Binder()
-    kinds = sorted({*event_types(parts(design)), *(kind for one in _anchors(design) for kind in one.events)})
-    wanted = "SELECT unit FROM state_exposed"
-    if kinds:
-        wanted += (
-            f" UNION SELECT account FROM {EVENTS_OF[design.unit]} WHERE ds BETWEEN {bind(first)} AND {bind(last)} "  # noqa: S608
-            f"AND event_type IN ({bind.all(kinds)})"
-        )
-    con.execute(f"CREATE OR REPLACE TEMP TABLE state_wanted AS {wanted}", bind.values).fetchall()
+    _wanted(con, design, first, last)
     own = f"experiment_id = {_text(design.experiment_id)} AND design = {_text(fold.design)}"
     leaving = f"DATE '{fold.leaving}'"
     # The newest row is found by the keys alone, so that only that one is read whole.
@@ -282,6 +274,19 @@ GROUP BY unit, wanted HAVING wanted OR max(ds) = {leaving}"""  # noqa: S608 - ou
             f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT s.ds, {columns} FROM held.experiment_state AS s "  # noqa: S608
             f"JOIN state_newest AS n USING (unit, ds) WHERE {own} AND {chosen}"
         ).fetchall()
+
+
+def _wanted(con: duckdb.DuckDBPyConnection, design: Design, first: date, last: date) -> None:
+    """Who is exposed in the days, or did what the design counts."""
+    bind = Binder()
+    kinds = sorted({*event_types(parts(design)), *(kind for one in _anchors(design) for kind in one.events)})
+    wanted = "SELECT unit FROM state_exposed"
+    if kinds:
+        wanted += (
+            f" UNION SELECT account FROM {EVENTS_OF[design.unit]} WHERE ds BETWEEN {bind(first)} AND {bind(last)} "  # noqa: S608
+            f"AND event_type IN ({bind.all(kinds)})"
+        )
+    con.execute(f"CREATE OR REPLACE TEMP TABLE state_wanted AS {wanted}", bind.values).fetchall()
 
 
 def _known(fold: Fold, bind: Binder) -> str:
