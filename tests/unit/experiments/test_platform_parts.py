@@ -14,6 +14,7 @@ from crossdomain.experiments.analysis import analyze
 from crossdomain.experiments.attributes import DIMENSIONS
 from crossdomain.experiments.page import render_page
 from crossdomain.experiments.state import Fold, fold_state
+from crossdomain.settings import Settings
 from tests.unit.experiments.conftest import DESIGN, FIRST, INCLUDE, act, expose, fill, moment, world
 
 LAST = FIRST + timedelta(days=5)
@@ -215,6 +216,12 @@ def test_the_check_of_a_small_part_tells_no_count(con, design):
     check = next(check for check in found.checks if check.check_name == "sample_ratio_by:activity")
     assert not check.ok
     assert "'1-4' with control under 100, treatment under 100" in check.detail
+
+
+def test_how_many_units_a_part_needs_is_a_setting():
+    assert Settings.from_env({"CROSSDOMAIN_PART_UNITS": "0"}).part_units == 0
+    with pytest.raises(InputError, match="CROSSDOMAIN_PART_UNITS='-1' is not valid: give 0 or more"):
+        Settings.from_env({"CROSSDOMAIN_PART_UNITS": "-1"})
 
 
 def test_an_attribute_that_the_platform_does_not_know_is_refused(design):
