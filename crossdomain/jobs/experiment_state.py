@@ -255,14 +255,15 @@ def _lineage_rows(partitions: dict[str, str], designs: dict[str, str]) -> pa.Tab
     return _table(("kind", "name", "version"), [pa.string()] * 3, sorted(rows))
 
 
-def read_moments(ctx: JobContext, experiment_id: str, *, schema: str) -> PartStrata:
-    """Moments of an experiment from a schema's view ``experiment_moments``."""
+def read_moments(ctx: JobContext, experiment_id: str, *, schema: str, parts: bool = True) -> PartStrata:
+    """Moments of an experiment from a schema's view ``experiment_moments``, of all units only or of its parts too."""
     from crossdomain.experiments.moments import SUMS, PartName, Stratum, Sums
 
     rows = ctx.con.execute(
         "SELECT part, part_name, part_value, first_ds, variant, metric, "  # noqa: S608 - our own names
-        f"{', '.join(SUMS)} FROM {schema}.experiment_moments WHERE experiment_id = ? ORDER BY ALL",
-        [experiment_id],
+        f"{', '.join(SUMS)} FROM {schema}.experiment_moments WHERE experiment_id = ? AND (? OR part = '') "
+        "ORDER BY ALL",
+        [experiment_id, parts],
     ).fetchall()
     found: PartStrata = {}
     for row in rows:

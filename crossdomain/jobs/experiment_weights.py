@@ -50,7 +50,7 @@ def weight_rows(ctx: JobContext) -> pa.Table:
         elif name in promoted and promoted[name].ds <= ctx.ds:
             found = promoted_allocation(design, history, promoted[name].variant, ctx.ds)
         else:
-            strata = read_moments(ctx, name, schema="derived").get(WHOLE, {})
+            strata = read_moments(ctx, name, schema="derived", parts=False).get(WHOLE, {})
             found = next_allocation(design, history, strata, ctx.ds)
         histories[name] = [*history, *([] if found is None else [found])]
     return _rows(histories)
