@@ -76,12 +76,11 @@ def make_attributes(con: duckdb.DuckDBPyConnection, design: Design) -> None:
             of accounts need ``derived.accounts`` (ds, account, domain, registered_at, gender, birth_year, province);
             profiles also ``derived.people`` (ds, account, profiling) and temporary table ``withheld`` (unit): who says
             no to ``profiling`` by now.
-        design: A design over exposures.
+        design: A design over exposures with dimensions.
     """
     ((earliest, latest),) = con.execute("SELECT min(exposed_ds), max(exposed_ds) FROM state_new").fetchall()
-    if not design.dimensions or earliest is None:
-        con.execute("CREATE OR REPLACE TEMP TABLE state_attributes AS SELECT unit, CAST([] AS VARCHAR[]) AS attributes "
-                    "FROM state_new")  # fmt: skip
+    if earliest is None:
+        con.execute("CREATE OR REPLACE TEMP TABLE state_attributes (unit BLOB, attributes VARCHAR[])")
         return
     bind = Binder()
     behaviour = [name for name in design.dimensions if name in _BEHAVIOUR]

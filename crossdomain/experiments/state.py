@@ -114,10 +114,16 @@ def fold_state(con: duckdb.DuckDBPyConnection, design: Design, fold: Fold) -> No
     first, last = window_of(design, fold)
     _exposed(con, design, first, last, left_out=fold.left_out)
     _before(con, design, fold, first, last)
-    con.execute(
-        "CREATE OR REPLACE TEMP TABLE state_new AS FROM state_exposed ANTI JOIN state_before USING (unit)"
-    ).fetchall()
-    make_attributes(con, design)
+    attributes, known_of = "CAST([] AS VARCHAR[])", ""
+    if design.dimensions:
+        con.execute(
+            "CREATE OR REPLACE TEMP TABLE state_new AS FROM state_exposed ANTI JOIN state_before USING (unit)"
+        ).fetchall()
+        make_attributes(con, design)
+        attributes, known_of = (
+            "coalesce(k.old_attributes, n.attributes)",
+            " LEFT JOIN state_attributes AS n ON n.unit = k.unit",
+        )
     bind = Binder()
     own, covariates = parts(design), covariate_parts(design)
     prior = " LEFT JOIN prior AS p ON p.unit = k.unit" if fold.held else ""
@@ -133,13 +139,12 @@ counted AS (
 ),
 {_sums(design, fold, bind)}
 SELECT k.unit, k.variant, k.several, k.exposed_ts, k.exposed_ds, k.met_ts, k.first_ts, k.first_ds,
-  k.exposures, k.counted, coalesce(k.old_attributes, n.attributes) AS attributes,
+  k.exposures, k.counted, {attributes} AS attributes,
   {_totals(own)} AS totals,
   {_covariates(covariates, "p" if fold.held else "g")} AS covariates,
   k.is_new OR k.seen OR k.leaving OR k.begins
     OR k.met_ts IS DISTINCT FROM k.old_met_ts OR totals IS DISTINCT FROM k.old_totals AS written
-FROM counted AS k LEFT JOIN gained AS g ON g.unit = k.unit
-  LEFT JOIN state_attributes AS n ON n.unit = k.unit{prior}
+FROM counted AS k LEFT JOIN gained AS g ON g.unit = k.unit{prior}{known_of}
 """  # noqa: S608 - our own text; every value of the design is bound
     con.execute(query, bind.values).fetchall()
 
