@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
 from pathlib import Path
 
 DAGS = Path(__file__).resolve().parents[1] / "dags"
@@ -14,8 +13,7 @@ _JOB = re.compile(r'"(?P<job>\w+)": (?P<asset>[A-Z_]+)[,}]')
 def starters() -> dict[str, set[str]]:
     """For each job that keys start, the jobs whose keys do.
 
-    The jobs of a DAG are started by the assets that the DAG runs on; each but the first by the one before it too, whose
-    days it finds built when its turn comes.
+    The jobs of a DAG are started by the assets that the DAG runs on, and each by those that its task runs before it.
     """
     files = [path.read_text(encoding="utf-8") for path in sorted(DAGS.glob("*.py"))]
     emitters = {match["asset"]: match["job"] for text in files for match in _JOB.finditer(text)}
@@ -24,9 +22,7 @@ def starters() -> dict[str, set[str]]:
         jobs = [match["job"] for match in _JOB.finditer(text)]
         if runs_on := _RUNS_ON.search(text):
             by = {emitters[asset.strip()] for asset in runs_on[1].split("|")}
-            found |= {name: set(by) for name in jobs}
-            for earlier, later in pairwise(jobs):
-                found[later].add(earlier)
+            found |= {name: by | set(jobs[:place]) for place, name in enumerate(jobs)}
     return found
 
 
