@@ -3,7 +3,7 @@
 **Does** tokenise what is new; topics over both domains; what the same people take; similarity between the items;
 bundles; what to show on the pages. One task runs these jobs in this order; its log says which did what.
 
-**Runs on** `catalogue` or `people`, which `people_daily` emits at once; what one of them leaves as it was is up to date.
+**Runs on** `catalogue` or `people`, which `people_daily` emits at once; a job whose inputs stayed is up to date.
 **Outputs** `derived.item_tokens`, `serving.topics`, `serving.item_topics`, `serving.topic_changes`,
 `serving.topic_drift`; `derived.taken_together`, `derived.later_choices`; `serving.similar_items`,
 `serving.similarity_thresholds`, `serving.similarity_weights`, `derived.neighbours`, `derived.similarity_state`;

@@ -7,8 +7,8 @@ were delivered again after theirs; remove what has outlived its term; account fo
 `derived.retention_runs`, `serving.compliance`, receipts under `reports/erasures/`, a page under `reports/compliance/`.
 **Emits** `vault`, `governed`, `compliance`.
 
-**Rerun** clear the run of that day, or `crossdomain run JOB --date D` for the jobs `vault`, `govern` and `compliance` in
-this order. A killed erasure goes on where it was. A task of another DAG that was reading a file which an erasure
+**Rerun** clear the run of that day, or `crossdomain run JOB --date D` for the jobs `vault`, `govern` and `compliance`
+in this order. A killed erasure goes on where it was. A task of another DAG that was reading a file which an erasure
 removed fails once and is retried.
 
 **Backfill** the producer, `ingest_daily`; retention counts from the day of the run, so that an old day removes little.

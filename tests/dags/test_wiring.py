@@ -21,11 +21,7 @@ def needs(name: str) -> set[str]:
 
 def reads_daily(name: str) -> set[str]:
     """Tables that a job cannot do without on its own day, and deliveries that it reads."""
-    return {
-        wanted.table
-        for wanted in job(name).inputs
-        if not wanted.optional or wanted.table.startswith("raw.")
-    }
+    return {wanted.table for wanted in job(name).inputs if not wanted.optional or wanted.table.startswith("raw.")}
 
 
 def _makers(names: Iterable[str]) -> set[str]:
