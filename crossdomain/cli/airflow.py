@@ -24,9 +24,9 @@ def backfill(first: date, last: date, *, reprocess: str, dry_run: bool) -> int:
         raise MissingInput(f"{command} is not installed: run this in the environment of Airflow")
     if not _configured():
         raise MissingInput(
-            "no Airflow is configured in this shell: run this where Airflow's own processes run, with their AIRFLOW_HOME "
-            "or AIRFLOW__DATABASE__SQL_ALCHEMY_CONN (docs/deployment.md). Under `make up` choose Backfill at the Trigger "
-            "button of ingest_daily; without Airflow run the jobs of each day by `crossdomain run`"
+            "no Airflow is configured in this shell: run this where Airflow's own processes run, with their "
+            "AIRFLOW_HOME or AIRFLOW__DATABASE__SQL_ALCHEMY_CONN (docs/deployment.md). Under `make up` choose Backfill "
+            "at the Trigger button of ingest_daily; without Airflow run the jobs of each day by `crossdomain run`"
         )
     arguments = ["backfill", "create", "--dag-id", "ingest_daily"]
     arguments += ["--from-date", first.isoformat(), "--to-date", last.isoformat()]

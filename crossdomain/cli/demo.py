@@ -78,8 +78,8 @@ def _closing(settings: Settings, summary: WorldSummary) -> str:
     """What the report's experiment must find, and where a newcomer goes on."""
     truth = summary.experiment
     return f"""
-the world's truth about exp_bundle_banner until {truth.day}: {truth.control_rate:.4f} of the people buy without the banner,
-{truth.treatment_rate:.4f} with it, a difference of {truth.difference:+.4f} in purchase_rate
+the world's truth about exp_bundle_banner until {truth.day}: {truth.control_rate:.4f} of the people buy without
+the banner and {truth.treatment_rate:.4f} with it, a difference of {truth.difference:+.4f} in purchase_rate
 
 where to look next: `make up` for the DAGs and the status page, docs/guide.md for how a day runs, and by hand
   export CROSSDOMAIN_HOME={settings.home} CROSSDOMAIN_START={summary.first_delivery}
