@@ -64,7 +64,9 @@ def run(
     create_keys(Home(settings.home), settings.keys)
     console.print(f"1/3 writing a synthetic world of {users:,} people and {items:,} items")
     summary = write_world(settings.home, users=users, items=items, days=days, start=parse_day(start), seed=seed)
-    console.print(f"    {sum(summary.rows.values()):,} rows in {len(summary.rows)} feeds, {summary.dirt} dirty ones")
+    dirt = ", ".join(f"{count:,} {kind}" for kind, count in summary.dirt.items())
+    rows = f"{sum(summary.rows.values()):,} rows in {len(summary.rows)} feeds"
+    console.print(f"    {rows}; planted dirt: {dirt}", highlight=False)
     first, last = summary.first_delivery, summary.last_delivery
     title = f"2/3 running {first} to {last} through Airflow"
     chain = run_days(settings, first, last, title=title)
