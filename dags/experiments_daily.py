@@ -12,8 +12,8 @@ come later than the day's rows. **Outputs** `derived.experiment_state`, `derived
 `reports/experiments/`, linked from the status page.
 **Emits** `experiment_state`, `experiments`.
 
-**Rerun** clear the run of that day, or `crossdomain run JOB --date D` for the jobs `experiment_state` and
-`experiments` in this order.
+**Rerun** clear the run of that day: it goes on at the job that failed. Or `crossdomain run JOB --date D` for the jobs
+`experiment_state` and `experiments` in this order.
 
 **Owner** experiments.
 """
@@ -24,22 +24,18 @@ from _common.assets import CLEAN, EXPERIMENT_STATE, EXPERIMENTS, PEOPLE
 from _common.defaults import Tag, dag_options, on_day_of
 from airflow.sdk import dag, get_current_context, task
 
+JOBS = {"experiment_state": EXPERIMENT_STATE, "experiments": EXPERIMENTS}
+
 
 @dag(schedule=on_day_of(CLEAN | PEOPLE), doc_md=__doc__, **dag_options(Tag.EXPERIMENTS))
 def experiments_daily() -> None:
-    @task(outlets=[EXPERIMENT_STATE])
-    def fold_day() -> list[str]:
+    @task(outlets=[*JOBS.values()])
+    def measure_experiments() -> dict[str, list[str]]:
         from _common.running import run_and_emit
 
-        return run_and_emit("experiment_state", emits=EXPERIMENT_STATE, context=get_current_context())
+        return run_and_emit(JOBS, context=get_current_context())
 
-    @task(outlets=[EXPERIMENTS], trigger_rule="none_failed")
-    def measure_experiments() -> list[str]:
-        from _common.running import run_and_emit
-
-        return run_and_emit("experiments", emits=EXPERIMENTS, context=get_current_context())
-
-    fold_day() >> measure_experiments()
+    measure_experiments()
 
 
 experiments_daily()
