@@ -17,7 +17,7 @@ from crossdomain.experiments.design import Design
 from crossdomain.experiments.design_parts import Metric
 from crossdomain.experiments.moments import Strata, Sums
 from crossdomain.experiments.samples import NoSample, Sample
-from crossdomain.experiments.state_samples import Days, event_values, unit_values
+from crossdomain.experiments.state_samples import Days, event_values, needs_units, unit_values
 from crossdomain.stats.comparison import Unmeasurable
 from crossdomain.stats.cuped import RatioAndCovariate
 from crossdomain.stats.exact_sums import joint_moments, pair_moments
@@ -52,7 +52,7 @@ def weighted_samples(
     found: dict[tuple[str, str], Sample] = {}
     made = False
     for metric in design.metrics:
-        if (metric.kind == "quantile" or metric.winsorize is not None) and not made:
+        if needs_units(metric) and not made:
             make_totals()
             made = True
         for variant, sample in _of_metric(con, design, metric, strata, periods, until):
