@@ -3,9 +3,10 @@
 Each case is one ``crossdomain evaluate recommender``: settings are searched for on validation, the test is reported
 once. The data lie outside the repository and stay there.
 
-Usage: python benchmarks/recommender.py [CASE ...] [--data DIR] [--trials N] [--work DIR]
+Usage: python benchmarks/recommender.py [CASE ...] [--data DIR] [--trials N] [--work DIR] [--tune SOURCE ...]
        python benchmarks/recommender.py --report
-Without a case all of them run. ``--report`` writes ``recommender-tables.md`` from the newest result of each case.
+Without a case all of them run. Settings that a search found are kept under ``--work``, and the times of a result are
+without the search. ``--report`` writes ``recommender-tables.md`` from the newest result of each case.
 """
 
 from __future__ import annotations
@@ -28,25 +29,30 @@ from crossdomain.recommend.offline.features import AGE
 from crossdomain.recommend.offline.protocols import Choices
 from crossdomain.recommend.offline.reading import read_events, read_items
 from crossdomain.recommend.offline.search import SearchSettings
-from crossdomain.recommend.offline.training import Recipe, search
+from crossdomain.recommend.offline.sources import SOURCES
+from crossdomain.recommend.offline.training import Recipe, ranker_for, search_ranker, search_sources
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
 SAMPLED = Choices(negatives=999, label_stages=1)
 COLD = Choices(label_stages=1)
+TWICE = Choices(label_stages=2)
 CASES: dict[str, tuple[str, Request]] = {
     "beauty-electronics-temporal": ("beauty_electronics", Request("temporal", Choices(label_stages=1))),
     "beauty-electronics-leave-one-out": ("beauty_electronics", Request("leave-one-out", SAMPLED)),
     "beauty-electronics-last-moment": ("beauty_electronics", Request("leave-one-out", replace(SAMPLED, moment="last"))),
     "beauty-electronics-without-age": ("beauty_electronics", Request("leave-one-out", SAMPLED, without=AGE)),
     "beauty-electronics-strict": ("beauty_electronics", Request("leave-one-out", replace(SAMPLED, strict=8))),
-    "phone-sport": ("phone_sport", Request("given", COLD)),
+    "phone-sport": ("phone_sport", Request("given", TWICE)),
     "phone-sport-cold": ("phone_sport", Request("domain-cold", COLD)),
+    "phone-sport-cold-held-out": ("phone_sport", Request("domain-cold", COLD)),
     "mooc": ("mooc", Request("given", Choices(label_stages=0))),
-    "douban-leave-one-out": ("douban", Request("leave-one-out", COLD)),
+    "douban-leave-one-out": ("douban_held_out", Request("given", COLD)),
     "douban-cold": ("douban", Request("domain-cold", COLD)),
 }
 """Name of a case: its data set and what is asked."""
+WITH_TEST = {"phone-sport", "phone-sport-cold-held-out", "mooc", "douban-leave-one-out"}
+"""Cases whose truth are the held-out rows of the data set."""
 
 
 def main() -> None:
@@ -56,8 +62,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT / "../shared/data")
     parser.add_argument("--work", type=Path, default=Path("/tmp/crossdomain-recommender"))  # noqa: S108 - the user's choice
     parser.add_argument("--trials", type=int, default=24)
-    parser.add_argument("--people", type=int, default=2000, help="of a domain, that a trial is judged by")
+    parser.add_argument("--people", type=int, default=500, help="of a domain, that a trial is judged by")
+    parser.add_argument("--tune", nargs="+", metavar="SOURCE", help="only search these sources' settings, or all")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--leave-out", nargs="+", metavar="SOURCE", default=[], help="sources to do without")
     parser.add_argument("--report", action="store_true", help="only write the tables of the results there are")
     options = parser.parse_args()
     if options.report:
@@ -74,28 +82,39 @@ def run(case: str, options: argparse.Namespace) -> None:
     files = write_set(name, options.data, options.work)
     events = read_events(files["events"])
     items = read_items(files["items"]) if "items" in files else None
-    test = read_events(files["test"]) if "test" in files and request.protocol == "given" else None
+    test = read_events(files["test"]) if case in WITH_TEST else None
     request = replace(
         request, search=SearchSettings(trials=options.trials, people=options.people, threads=options.threads)
     )
-    began = time.monotonic()
-    document = evaluate(
-        events, items, test, replace(request, recipe=tuned(events, items, test, name, request, options))
-    )
-    seconds = time.monotonic() - began
+    recipe, searches = tuned(events, items, test, name, request, options)
+    searched = {"trials": options.trials, "people": options.people, "parts": searches}
+    if options.tune:
+        return write(f"search-{case}", {"case": case, "machine": machine(), "commit": commit(), **searched})
+    began, busy = time.monotonic(), time.process_time()
+    document = evaluate(events, items, test, replace(request, recipe=recipe))
+    seconds, busy = time.monotonic() - began, time.process_time() - busy
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     result = {
         "case": case,
         "machine": machine(),
         "commit": commit(),
+        "search": searched,
+        "threads": options.threads,
         "seconds_in_all": round(seconds, 1),
+        "processor_seconds_in_all": round(busy, 1),
         "peak_gib": round(memory, 2),
         **document,
     }
+    write(case, result)
+    print(f"{case}: {seconds:.0f} s, {memory:.1f} GiB\n{table(document)}")
+
+
+def write(name: str, result: dict[str, Any]) -> None:
+    """A result file named by the moment."""
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"recommender-{case}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
+    path = RESULTS / f"recommender-{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(f"{case}: {seconds:.0f} s, {memory:.1f} GiB, written to {path.relative_to(ROOT)}\n{table(document)}")
+    print(f"written to {path.relative_to(ROOT)}")
 
 
 def report() -> None:
@@ -132,15 +151,52 @@ def ahead(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def tuned(events: Any, items: Any, test: Any, name: str, request: Request, options: argparse.Namespace) -> Recipe:
-    """What ``crossdomain tune`` finds; variants of one protocol on one data set share it."""
-    path = options.work / f"settings-{name}-{request.protocol}-{options.trials}.json"
-    if not path.exists():
-        plain = replace(request, choices=replace(request.choices, strict=0, moment="event"))
-        recipe = search(plan_of(events, items, test, plain), request.search)
-        path.write_text(json.dumps(recipe.as_document(), indent=2), encoding="utf-8")
-    recipe = Recipe.from_document(json.loads(path.read_text(encoding="utf-8")), where=str(path))
-    return replace(recipe, ranker=replace(recipe.ranker, threads=options.threads))
+def tuned(
+    events: Any, items: Any, test: Any, name: str, request: Request, options: argparse.Namespace
+) -> tuple[Recipe, dict[str, dict[str, Any]]]:
+    """What ``crossdomain tune`` finds; variants of one protocol on one data set share it.
+
+    What was found of each source is kept: a search that was cut off goes on where it was. Without ``ranker`` its
+    settings are the defaults.
+
+    Returns:
+        The recipe, and for each part of the search its commit, processor seconds, settings and metric on validation.
+    """
+    plain = replace(request, choices=replace(request.choices, strict=0, moment="event"))
+    plan = plan_of(events, items, test, plain)
+    found: list[Recipe] = []
+    searches: dict[str, dict[str, Any]] = {}
+    wanted = (*SOURCES, "ranker") if options.tune in (None, ["all"]) else options.tune
+    for part in (one for one in wanted if one not in options.leave_out):
+        path = options.work / f"settings-{name}-{request.protocol}-{options.trials}-{part}.json"
+        if not path.exists():
+            began = time.process_time()
+            if part == "ranker":
+                recipe = search_ranker(plan, _together(found), request.search)
+            else:
+                recipe = search_sources(plan, request.search, names=(part,))
+            spent = {"commit": commit(), "seconds": round(time.process_time() - began, 1)}
+            document = {**spent, **recipe.as_document()}
+            path.write_text(json.dumps(document, indent=2), encoding="utf-8")
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if part in document["validation"]:
+            searches[part] = {
+                "commit": document.get("commit"),
+                "processor_seconds": document.get("seconds"),
+                "settings": document["ranker"] if part == "ranker" else document["sources"][part],
+                request.search.metric: document["validation"][part],
+            }
+        found.append(Recipe.from_document(document, where=str(path)))
+    recipe = _together(found)
+    if "ranker" in options.leave_out:
+        recipe = replace(recipe, ranker=ranker_for(plan, request.search, len(recipe.sources)))
+    return replace(recipe, ranker=replace(recipe.ranker, threads=options.threads)), searches
+
+
+def _together(parts: list[Recipe]) -> Recipe:
+    sources = {name: one for recipe in parts for name, one in recipe.sources.items()}
+    values = {name: value for recipe in parts for name, value in recipe.validation.items()}
+    return replace(parts[-1], sources=sources, validation=values)
 
 
 def table(document: dict[str, Any]) -> str:

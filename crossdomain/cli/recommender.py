@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json as json_module
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +21,10 @@ Events = Annotated[
     Path, typer.Option("--events", help=f"{_FILE}: user_id, domain, item_id, maybe ts, event_type, value.")
 ]
 Items = Annotated[
-    Path | None, typer.Option("--items", help=f"{_FILE}: item_id, domain, maybe type, title. Else the items met.")
+    Path | None,
+    typer.Option(
+        "--items", help=f"{_FILE}: item_id, domain, maybe type, title, description, tags. Else the items met."
+    ),
 ]
 Test = Annotated[Path | None, typer.Option("--test", help="A fixed test set in the columns of the events.")]
 Protocol = Annotated[str, typer.Option(help="temporal, leave-one-out, domain-cold or given.")]
@@ -33,13 +40,31 @@ Moment = Annotated[
 Strict = Annotated[
     int, typer.Option(min=0, help="leave-one-out: groups of moments, each learned for from what was before; 0: off.")
 ]
-Trials = Annotated[int, typer.Option(min=1, help="Settings that are tried for each source.")]
+Trials = Annotated[
+    int, typer.Option(min=1, help="Settings that are tried for each source; a quarter as many for the ranker.")
+]
 Budget = Annotated[
     float, typer.Option(min=0, help="Seconds for the search; 0: all trials, the same result on any machine.")
 ]
 
 
-def evaluate(
+@dataclass(frozen=True)
+class Question:
+    """What both commands are asked: the tables, and the protocol with its choices and its search.
+
+    Attributes:
+        events: File of the events.
+        tables: Events, catalogue and test set as ``reading`` gives them.
+        request: See ``evaluation.Request``.
+    """
+
+    events: Path
+    tables: tuple[Any, Any, Any]
+    request: Any
+
+
+def _question(
+    *,
     events: Events,
     protocol: Protocol = "temporal",
     items: Items = None,
@@ -50,91 +75,85 @@ def evaluate(
     cold_share: ColdShare = 0.2,
     moment: Moment = "event",
     strict: Strict = 0,
-    settings: Annotated[Path | None, typer.Option(help="What `crossdomain tune` wrote; else search now.")] = None,
     trials: Trials = 24,
     budget: Budget = 0,
+) -> Question:
+    from crossdomain.recommend.offline.evaluation import Request
+    from crossdomain.recommend.offline.protocols import Choices
+    from crossdomain.recommend.offline.reading import read_events, read_items
+    from crossdomain.recommend.offline.search import SearchSettings
+
+    settings = Settings.from_env()
+    choices = Choices(
+        negatives=negatives, test_days=test_days, gap_days=gap_days, cold_share=cold_share, moment=moment,
+        strict=strict, seed=settings.seed,
+    )  # fmt: skip
+    search = SearchSettings(trials=trials, seconds=budget, seed=settings.seed, threads=settings.threads)
+    tables = (read_events(events), read_items(items) if items else None, read_events(test) if test else None)
+    return Question(events, tables, Request(protocol, choices, search))
+
+
+def _asks(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command the options of ``_question`` beside its own, and as its first argument what they make."""
+    shared = inspect.signature(_question, eval_str=True).parameters
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        command(_question(**{name: given.pop(name) for name in shared}), **given)
+
+    parameters = [*shared.values(), *own]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run
+
+
+@_asks
+def evaluate(
+    question: Question,
+    *,
+    settings: Annotated[Path | None, typer.Option(help="What `crossdomain tune` wrote; else search now.")] = None,
     without: Annotated[list[str] | None, typer.Option(help="Features that the ranker must not use.")] = None,
     json: Json = False,
 ) -> None:
-    """Measure the recommender on any log beside popularity, item-KNN, ALS and EASE, all tuned alike."""
-    from crossdomain.recommend.offline.evaluation import Request
+    """Measure the recommender on any log beside simple methods, all tuned alike: popularity, neighbours, ALS, EASE."""
     from crossdomain.recommend.offline.evaluation import evaluate as run
     from crossdomain.recommend.offline.training import Recipe
 
     given = Recipe.from_document(_read(settings), where=str(settings)) if settings else None
-    choices = _choices(negatives, test_days, gap_days, cold_share, moment, strict)
-    request = Request(protocol, choices, _search(trials, budget), given, tuple(without or ()))
-    log, catalogue, held_out = _tables(events, items, test)
-    document = {"events": str(events), **run(log, catalogue, held_out, request)}
+    request = replace(question.request, recipe=given, without=tuple(without or ()))
+    document = {"events": str(question.events), **run(*question.tables, request)}
     show(
         document,
         json=json,
-        title=f"{protocol} on {events.name}",
+        title=f"{request.protocol} on {question.events.name}",
         facts=_facts(document),
         columns=("model", "domain", "people", "HR@10", "NDCG@10", "95 %", "recall@20", "MRR@10"),
         rows=_table(document),
     )
 
 
+@_asks
 def tune(
-    events: Events,
+    question: Question,
+    *,
     out: Annotated[Path, typer.Option("--out", help="Settings file to write (JSON).")],
-    protocol: Protocol = "temporal",
-    items: Items = None,
-    test: Test = None,
-    negatives: Negatives = 0,
-    test_days: TestDays = 90,
-    gap_days: GapDays = 0,
-    cold_share: ColdShare = 0.2,
-    moment: Moment = "event",
-    strict: Strict = 0,
-    trials: Trials = 24,
-    budget: Budget = 0,
     json: Json = False,
 ) -> None:
-    """Search the settings of every source on validation data and write them for `evaluate recommender`."""
-    from crossdomain.recommend.offline.evaluation import Request, plan_of
+    """Search the settings of every source and of the ranker on validation; write them for `evaluate recommender`."""
+    from crossdomain.recommend.offline.evaluation import plan_of
     from crossdomain.recommend.offline.training import search
 
-    choices = _choices(negatives, test_days, gap_days, cold_share, moment, strict)
-    request = Request(protocol, choices, _search(trials, budget))
-    log, catalogue, held_out = _tables(events, items, test)
-    recipe = search(plan_of(log, catalogue, held_out, request), request.search)
+    recipe = search(plan_of(*question.tables, question.request), question.request.search)
     document = recipe.as_document()
     out.write_text(json_module.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    rows = [[name, value, document["sources"][name]] for name, value in document["validation"].items()]
+    chosen = {**document["sources"], "ranker": document["ranker"]}
     show(
         document,
         json=json,
-        title=f"settings for {events.name} in {out}",
+        title=f"settings for {question.events.name} in {out}",
         columns=("source", f"{recipe.metric} on validation", "settings"),
-        rows=rows,
-    )
-
-
-def _choices(negatives: int, test_days: int, gap_days: int, cold_share: float, moment: str, strict: int) -> Any:
-    from crossdomain.recommend.offline.protocols import Choices
-
-    return Choices(
-        negatives=negatives, test_days=test_days, gap_days=gap_days, cold_share=cold_share, moment=moment,
-        strict=strict, seed=Settings.from_env().seed,
-    )  # fmt: skip
-
-
-def _search(trials: int, budget: float) -> Any:
-    from crossdomain.recommend.offline.search import SearchSettings
-
-    settings = Settings.from_env()
-    return SearchSettings(trials=trials, seconds=budget, seed=settings.seed, threads=settings.threads)
-
-
-def _tables(events: Path, items: Path | None, test: Path | None) -> Any:
-    from crossdomain.recommend.offline.reading import read_events, read_items
-
-    return (
-        read_events(events),
-        read_items(items) if items else None,
-        read_events(test) if test else None,
+        rows=[[name, value, chosen[name]] for name, value in document["validation"].items()],
     )
 
 

@@ -45,7 +45,7 @@ class Folding:
     solved: Factors
 
     @classmethod
-    def of(cls, item_factors: Factors, counted: slice, regularization: float) -> Folding:
+    def of(cls, item_factors: Factors, counted: slice | Ints, regularization: float) -> Folding:
         """Prepares items' vectors.
 
         Args:

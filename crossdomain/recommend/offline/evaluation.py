@@ -62,8 +62,8 @@ def evaluate(events: pa.Table, items: pa.Table | None, test: pa.Table | None, re
     Returns:
         ``protocol``; ``models``: model, domain, metric, then ``value, low, high, n``; ``segments``: the same for
         ``warm`` (known in the target domain) and ``cold`` people; ``differences``: the product minus each baseline,
-        paired by person; ``lists``: whole-list metrics of model and domain; ``gates``, ``leaks``, ``settings``,
-        ``people`` and ``seconds``.
+        paired by person; ``lists`` and ``list_differences``: the same for whole-list metrics; ``gates``, ``leaks``,
+        ``settings``, ``people`` and ``seconds``.
     """
     clock = _Clock()
     plan = plan_of(events, items, test, request)
@@ -113,6 +113,7 @@ def _report(plan: Plan, answered: list[tuple[Stage, dict[str, list[Ranking]]]], 
     segments: dict[str, Any] = {segment: {} for segment in SEGMENTS}
     differences: dict[str, Any] = {}
     lists: dict[str, Any] = {}
+    list_differences: dict[str, Any] = {}
     for number, domain in enumerate(names.domains):
         parts = [
             (stage, {model: rankings[at] for model, rankings in answers.items()})
@@ -128,15 +129,21 @@ def _report(plan: Plan, answered: list[tuple[Stage, dict[str, list[Ranking]]]], 
         values = {model: per_person(ranking) for model, ranking in answers.items()}
         means = draws.means(values)
         _fill(models, means, domain)
-        for baseline in sorted(means.keys() - {PRODUCT}):
-            _fill(differences, {baseline: means[PRODUCT].minus(means[baseline])}, domain)
+        _fill_differences(differences, means, domain)
         warm = np.concatenate([_warm(stage, found[PRODUCT].queries) for stage, found in parts])
         for segment, chosen in zip(SEGMENTS, (warm, ~warm), strict=True):
             if chosen.any():
                 _fill(segments[segment], draws.means(values, chosen), domain)
-        for model, ranking in answers.items():
-            lists.setdefault(model, {})[domain] = of_lists(ranking, parts[-1][0].train)
-    return {"models": models, "segments": segments, "differences": differences, "lists": lists}
+        shown = draws.of_lists({model: of_lists(ranking, parts[-1][0].train) for model, ranking in answers.items()})
+        _fill(lists, shown, domain)
+        _fill_differences(list_differences, shown, domain)
+    return {
+        "models": models,
+        "segments": segments,
+        "differences": differences,
+        "lists": lists,
+        "list_differences": list_differences,
+    }
 
 
 def _warm(stage: Stage, queries: Queries) -> Bools:
@@ -149,6 +156,11 @@ def _warm(stage: Stage, queries: Queries) -> Bools:
 def _fill(into: dict[str, Any], means: Mapping[str, Means], domain: str) -> None:
     for model, one in sorted(means.items()):
         into.setdefault(model, {})[domain] = {name: asdict(each) for name, each in one.intervals().items()}
+
+
+def _fill_differences(into: dict[str, Any], means: Mapping[str, Means], domain: str) -> None:
+    """The product minus each baseline."""
+    _fill(into, {name: means[PRODUCT].minus(one) for name, one in means.items() if name != PRODUCT}, domain)
 
 
 def _people(stages: Sequence[Stage], domain: int) -> int:

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from crossdomain.recommend.interactions import Bools, Ints
 from crossdomain.recommend.offline.kernels import best_columns, compiled, unions
 from crossdomain.recommend.offline.log import Codes, Log
-from crossdomain.recommend.offline.protocols import DAY, Queries, Stage, open_cells
-from crossdomain.recommend.offline.ranking import asked_block
+from crossdomain.recommend.offline.protocols import DAY, Queries, Stage
+from crossdomain.recommend.offline.ranking import Closed, asked_block
 from crossdomain.recommend.offline.sources import SOURCES, Asked, Source
 from crossdomain.recommend.offline.sources.popular import ItemTimes
 
@@ -64,6 +64,7 @@ class Features:
         self._views = [(one, view) for one in self._fitted for view in one.source.views if _has(stage.train, view)]
         self._times = ItemTimes.of(stage.timeline or stage.train) if stage.train.timed else None
         names = [f"{one.source.name}_{view}" for one, view in self._views]
+        names += [f"{one.source.name}_{view}_share" for one, view in self._views]
         names += [f"{one.source.name}_place" for one in self._fitted]
         names += ["item_total", *(TIMED_ITEM if self._times else ()), *PERSON]
         self._kept = np.array([at for at, name in enumerate(names) if name not in without])
@@ -86,13 +87,14 @@ class Features:
         row = np.repeat(np.arange(len(asked.user)), np.diff(indptr))
         item = (place + span.start).astype(np.int32)
         label = _labels(queries, rows, row, item)
-        places = [_places(indptr, scores[at][row, place]) for at in mains]
+        raw = [one[row, place] for one in scores]
+        known = [*raw, *(_shares(indptr, one) for one in raw), *(_places(indptr, raw[at]) for at in mains)]
         if thin is not None:
             keep = thin(row, label)
-            row, place, item, label = row[keep], place[keep], item[keep], label[keep]
-            places = [one[keep] for one in places]
+            row, item, label = row[keep], item[keep], label[keep]
+            known = [one[keep] for one in known]
             indptr = np.searchsorted(row, np.arange(len(asked.user) + 1)).astype(np.int64)
-        parts = [one[row, place] for one in scores] + places
+        parts = known
         parts += [*self._item(item, asked.moment[row]), *(one[row] for one in self._person(asked))]
         values = np.empty((len(item), len(self._kept)), dtype=np.float32)
         for column, at in enumerate(self._kept):
@@ -104,11 +106,11 @@ class Features:
         if queries.candidates is not None:
             columns = queries.candidates[rows] - self._stage.train.names.span(queries.domain).start
             return np.arange(len(columns) + 1, dtype=np.int64) * columns.shape[1], columns.ravel()
-        closed = ~open_cells(self._stage, queries, rows)
+        closed = Closed.of(self._stage, queries, rows)
         for scores in mains:
-            scores[closed] = -np.inf
+            closed.hide(scores)
         lists = np.hstack([best_columns(scores, self._per_source) for scores in mains])
-        return unions(lists, closed.shape[1])  # type: ignore[no-any-return]
+        return unions(lists, len(closed.columns))  # type: ignore[no-any-return]
 
     def _item(self, item: Codes, moment: Ints) -> list[Values]:
         out = [np.log1p(self._stage.train.counts[item]).astype(np.float32)]
@@ -184,6 +186,15 @@ def _labels(queries: Queries, rows: slice, row: Ints, item: Codes) -> npt.NDArra
     width = truth.shape[1]
     true = np.repeat(np.arange(truth.shape[0]), np.diff(truth.indptr)) * width + truth.indices
     return np.isin(row * width + item, true).astype(np.int8)
+
+
+def _shares(indptr: Ints, values: Values) -> Values:
+    """Scores by the greatest of their query; zeros where none is greater than zero."""
+    begin, size = indptr[:-1], np.diff(indptr)
+    most = np.maximum.reduceat(values, begin[size > 0]) if len(values) else values
+    top = np.repeat(np.maximum(most, 0), size[size > 0])
+    shares: Values = np.divide(values, top, out=np.zeros_like(values), where=top > 0)
+    return shares
 
 
 def _places(indptr: Ints, values: Values) -> Values:

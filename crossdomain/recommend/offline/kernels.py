@@ -82,6 +82,59 @@ def unions(lists: Any, columns: int) -> Any:
 
 
 @compiled
+def add_sparse_rows(
+    left_ptr: Any, left_at: Any, left: Any, right_ptr: Any, right_at: Any, right: Any, start: int, out: Any
+) -> None:
+    """Adds the product of two CSR matrices to ``out``, whose first column is ``start`` of the right one."""
+    for row in range(len(left_ptr) - 1):
+        for cell in range(left_ptr[row], left_ptr[row + 1]):
+            item, weight = left_at[cell], left[cell]
+            for other in range(right_ptr[item], right_ptr[item + 1]):
+                column = right_at[other] - start
+                if 0 <= column < out.shape[1]:
+                    out[row, column] += weight * right[other]
+
+
+@compiled
+def add_dense_rows(left_ptr: Any, left_at: Any, left: Any, right: Any, start: int, out: Any) -> None:
+    """Adds the product of a CSR matrix and a dense one to ``out``, whose first column is ``start`` of the right one."""
+    for row in range(len(left_ptr) - 1):
+        for cell in range(left_ptr[row], left_ptr[row + 1]):
+            item, weight = left_at[cell], left[cell]
+            for column in range(out.shape[1]):
+                out[row, column] += weight * right[item, start + column]
+
+
+@compiled
+def pair_cosines(lists: Any, indptr: Any, people: Any, rows: int) -> Any:
+    """Sums of the cosines of all pairs in each list's beginnings: the first item, the first two, and so on.
+
+    Args:
+        lists: Lists × items, -1 where a list has ended.
+        indptr: Where each item's people begin.
+        people: People of each item.
+        rows: Number of people.
+    """
+    out = np.zeros(lists.shape, dtype=np.float64)
+    total = np.zeros(rows, dtype=np.float64)
+    for row in range(lists.shape[0]):
+        found = 0.0
+        for place in range(lists.shape[1]):
+            item = lists[row, place]
+            if item >= 0:
+                begin, end = indptr[item], indptr[item + 1]
+                unit = 1 / np.sqrt(max(end - begin, 1))
+                for at in range(begin, end):
+                    found += unit * total[people[at]]
+                    total[people[at]] += unit
+            out[row, place] = found
+        for item in lists[row]:
+            if item >= 0:
+                total[people[indptr[item] : indptr[item + 1]]] = 0
+    return out
+
+
+@compiled
 def draw_unseen(seed: Any, items: Any, met_ptr: Any, met: Any, columns: int, out: Any) -> None:
     """Fills each row with distinct items that the row did not meet, uniformly, by SplitMix64 and rejection.
 

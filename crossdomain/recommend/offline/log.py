@@ -29,6 +29,7 @@ class Names:
         item_ids: Item ids, by domain, then id in byte order: an item's position is the tie-break of rankings.
         item_domain: Index into ``domains`` of each item, ascending.
         item_group: Group of each item (its type) as an index, -1 where the items are not described.
+        texts: Text of each item, empty where it has none; None without a catalogue that has texts.
     """
 
     users: pa.Array
@@ -36,6 +37,7 @@ class Names:
     item_ids: pa.Array
     item_domain: Codes
     item_group: Codes
+    texts: pa.Array | None = None
 
     def span(self, domain: int) -> slice:
         """Where the items of a domain lie."""
@@ -104,7 +106,8 @@ def make_logs(tables: Sequence[pa.Table], items: pa.Table | None = None) -> tupl
 
     Args:
         tables: ``user_id, domain, item_id`` (strings), ``ts`` (int64 seconds, all null where unknown), ``weight``.
-        items: ``item_id, domain`` and maybe ``group`` of a catalogue; items without interactions are ranked too.
+        items: ``item_id, domain`` and maybe ``group`` and ``text`` of a catalogue; items without interactions are
+            ranked too.
 
     Raises:
         InputError: The first table is empty.
@@ -123,13 +126,20 @@ def _names(tables: Sequence[pa.Table], items: pa.Table | None) -> Names:
     domains = tuple(sorted(pc.unique(pairs["domain"]).to_pylist()))
     domain = _codes(pairs["domain"], pa.array(domains, pa.string()))
     group = np.full(len(pairs), -1, dtype=np.int32)
-    if items is not None and "group" in items.column_names:
-        keys = _keys(pairs["domain"], pairs["item_id"])
-        found = pc.index_in(keys, _keys(items["domain"], items["item_id"]))
-        labels = items["group"].combine_chunks().take(found)
-        known = pc.unique(labels.drop_null()).sort()
-        group = _codes(labels, known)
-    return Names(users.sort(), domains, pairs["item_id"].combine_chunks(), domain, group)
+    labels, texts = (_described(pairs, items, name) for name in ("group", "text"))
+    if labels is not None:
+        group = _codes(labels, pc.unique(labels.drop_null()).sort())
+    if texts is not None:
+        texts = pc.fill_null(texts, "")
+    return Names(users.sort(), domains, pairs["item_id"].combine_chunks(), domain, group, texts)
+
+
+def _described(pairs: pa.Table, items: pa.Table | None, column: str) -> pa.Array | None:
+    """A column of the catalogue for each item, null where the catalogue lacks it; None without the column."""
+    if items is None or column not in items.column_names:
+        return None
+    found = pc.index_in(_keys(pairs["domain"], pairs["item_id"]), _keys(items["domain"], items["item_id"]))
+    return items[column].combine_chunks().take(found)
 
 
 def _log(table: pa.Table, names: Names) -> Log:

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from crossdomain.recommend.interactions import Bools, Floats, Ints
+from crossdomain.recommend.offline.kernels import pair_cosines
 from crossdomain.recommend.offline.log import Codes, Log
 from crossdomain.recommend.offline.ranking import Ranking
 
@@ -17,6 +18,7 @@ ACCURACY = ("hr", "recall", "precision", "ndcg", "mrr")
 DIGITS = 6
 _DIVERSE_LISTS = 500
 _DRAWS = 50
+_LIST_SAMPLES = 200
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,20 @@ def per_person(ranking: Ranking, cutoffs: Sequence[int] = CUTOFFS) -> dict[str, 
     return out
 
 
-def of_lists(ranking: Ranking, train: Log, cutoffs: Sequence[int] = CUTOFFS) -> dict[str, float]:
+@dataclass(frozen=True)
+class Lists:
+    """What some lists of one domain are like, so that it can be resampled by people.
+
+    Attributes:
+        ratios: For each metric that is a mean, numerator and denominator of each query.
+        shown: For each cutoff, queries × items of the domain: 1 where an item is shown.
+    """
+
+    ratios: Mapping[str, tuple[Floats, Floats]]
+    shown: Mapping[int, sp.csr_matrix]
+
+
+def of_lists(ranking: Ranking, train: Log, cutoffs: Sequence[int] = CUTOFFS) -> Lists:
     """What the lists are like as a whole.
 
     ``coverage`` share of the domain's items that anybody is shown; ``novelty`` mean of ``-log2`` of the share of people
@@ -68,27 +83,28 @@ def of_lists(ranking: Ranking, train: Log, cutoffs: Sequence[int] = CUTOFFS) -> 
     items of a list; ``gini`` of exposure over the domain's items, 0 even; ``calibration`` the mean divergence of a
     list's item groups from those of the person's history (Steck, Calibrated Recommendations, 2018; 0 is calibrated).
     Groups are the items' types; without these three bands of popularity that hold a third of the interactions each.
+    ``Bootstrap.of_lists`` gives their values and intervals.
     """
     span = train.names.span(ranking.queries.domain)
-    counts = train.counts
     people = max(1, int((np.diff(train.indptr) > 0).sum()))
+    surprise = -np.log2(np.maximum(train.counts[span], 1) / people)
     group = _groups(train, span)
     history = _shares(train.matrix[ranking.queries.user][:, span], group)
-    out = {}
+    people_of = train.matrix.tocsc()
+    first = ranking.lists[:_DIVERSE_LISTS]
+    cosines = pair_cosines(first, people_of.indptr, people_of.indices, people_of.shape[0])
+    ratios: dict[str, tuple[Floats, Floats]] = {}
+    shown = {}
     for k in cutoffs:
         lists = ranking.lists[:, :k]
-        shown = lists[lists >= 0]
-        exposure = np.bincount(shown - span.start, minlength=span.stop - span.start)
-        out[f"coverage@{k}"] = float((exposure > 0).mean())
-        known = np.maximum(counts[shown], 1) / people
-        out[f"novelty@{k}"] = float(-np.log2(known).mean()) if len(shown) else 0.0
-        out[f"gini@{k}"] = gini(exposure)
-        out[f"calibration@{k}"] = _divergence(history, _list_shares(lists, span, group))
-        out[f"diversity@{k}"] = _diversity(lists, train)
-    return {name: round(value, DIGITS) for name, value in out.items()}
+        shown[k] = _shown(lists, span)
+        ratios[f"novelty@{k}"] = (shown[k] @ surprise, np.diff(shown[k].indptr).astype(np.float64))
+        ratios[f"calibration@{k}"] = _divergence(history, _list_shares(lists, span, group))
+        ratios[f"diversity@{k}"] = _diversity(lists, cosines)
+    return Lists(ratios, shown)
 
 
-def gini(exposure: Ints) -> float:
+def gini(exposure: Ints | Floats) -> float:
     """Gini coefficient: 0 all alike, towards 1 all on one."""
     ordered = np.sort(exposure.astype(np.float64))
     total = ordered.sum()
@@ -136,6 +152,26 @@ class Bootstrap:
         draws = (rng.integers(0, people, people, dtype=np.int32) for _ in range(samples))
         self._counts = np.stack([np.bincount(draw, minlength=people).astype(np.uint16) for draw in draws])
 
+    def of_lists(self, models: Mapping[str, Lists]) -> dict[str, Means]:
+        """Values of each model's lists and those of the first ``_LIST_SAMPLES`` resamples.
+
+        Coverage and Gini count distinct items, of which a resample, having people twice, shows fewer. So their
+        resamples are shifted to have the value as their mean: their spread is used, not their place.
+        """
+        return {model: self._lists(lists) for model, lists in models.items()}
+
+    def _lists(self, lists: Lists) -> Means:
+        counts = np.vstack([np.ones(self._counts.shape[1]), self._counts[:_LIST_SAMPLES]]).astype(np.float64)
+        found: dict[str, Floats] = {}
+        for name, (over, under) in lists.ratios.items():
+            found[name] = (counts @ over) / np.maximum(counts @ under, 1e-12)
+        for k, shown in lists.shown.items():
+            exposure = (shown.T @ counts.T).T
+            found[f"coverage@{k}"] = _shifted((exposure > 0).mean(axis=1))
+            found[f"gini@{k}"] = _shifted(np.array([gini(row) for row in exposure]))
+        table = np.stack([found[name] for name in sorted(found)], axis=1)
+        return Means(tuple(sorted(found)), table[0], table[1:], counts.shape[1])
+
     def means(self, models: Mapping[str, Mapping[str, Floats]], chosen: Bools | None = None) -> dict[str, Means]:
         """Means of each model over the people, or over the chosen ones among those that a resample holds."""
         pick = slice(None) if chosen is None else np.flatnonzero(chosen)
@@ -178,29 +214,35 @@ def _list_shares(lists: Codes, span: slice, group: Ints) -> Floats:
     return _unit_rows(out)
 
 
-def _divergence(history: Floats, shown: Floats) -> float:
-    """Mean Kullback-Leibler divergence of people with a history and a list, the list smoothed by a hundredth."""
+def _shown(lists: Codes, span: slice) -> sp.csr_matrix:
+    rows, places = np.nonzero(lists >= 0)
+    cells = (np.ones(len(rows)), (rows, lists[rows, places] - span.start))
+    return sp.csr_matrix(cells, shape=(len(lists), span.stop - span.start))
+
+
+def _shifted(values: Floats) -> Floats:
+    """The first value, and the others moved to have it as their mean."""
+    moved: Floats = values - values[1:].mean() + values[0] if len(values) > 1 else values.copy()
+    moved[0] = values[0]
+    return moved
+
+
+def _divergence(history: Floats, shown: Floats) -> tuple[Floats, Floats]:
+    """Kullback-Leibler divergence of each person with a history and a list, the list smoothed by a hundredth."""
     both = (history.sum(axis=1) > 0) & (shown.sum(axis=1) > 0)
-    if not both.any():
-        return 0.0
-    p, q = history[both], 0.99 * shown[both] + 0.01 * history[both]
+    p, q = history, 0.99 * shown + 0.01 * history
     terms = np.where(p > 0, p * np.log2(np.where(p > 0, p, 1) / np.where(q > 0, q, 1)), 0)
-    return float(terms.sum(axis=1).mean())
+    return np.where(both, terms.sum(axis=1), 0), both.astype(np.float64)
 
 
-def _diversity(lists: Codes, train: Log) -> float:
-    """Over the first ``_DIVERSE_LISTS`` lists, those of at least two items."""
-    matrix = train.matrix.tocsc()
-    norm = np.sqrt(np.maximum(np.diff(matrix.indptr), 1))
-    found = []
-    for row in lists[:_DIVERSE_LISTS]:
-        items = row[row >= 0]
-        if len(items) > 1:
-            unit = matrix[:, items] @ sp.diags_array(1 / norm[items])
-            total = np.asarray(unit.sum(axis=1)).ravel()
-            own = float(unit.multiply(unit).sum())
-            found.append(1 - (float(total @ total) - own) / (len(items) * (len(items) - 1)))
-    return float(np.mean(found)) if found else 0.0
+def _diversity(lists: Codes, cosines: Floats) -> tuple[Floats, Floats]:
+    """One minus the mean cosine of the pairs of each of the first ``_DIVERSE_LISTS`` lists of at least two items."""
+    found, counted = np.zeros(len(lists)), np.zeros(len(lists))
+    count = (lists[: len(cosines)] >= 0).sum(axis=1)
+    wide = np.flatnonzero(count > 1)
+    found[wide] = 1 - cosines[wide, count[wide] - 1] / (count[wide] * (count[wide] - 1) / 2)
+    counted[wide] = 1
+    return found, counted
 
 
 def _unit_rows(values: Floats) -> Floats:

@@ -363,15 +363,6 @@ def _draw(key: str, seed: int) -> float:
     return int.from_bytes(digest, "big") / (1 << 48)
 
 
-def open_cells(stage: Stage, queries: Queries, rows: slice) -> Bools:
-    """Which items of the target domain a block of people can be shown: in the catalogue and not met before."""
-    span = stage.train.names.span(queries.domain)
-    allowed = np.tile(stage.catalogue[span], (len(queries.user[rows]), 1))
-    met = stage.history.matrix[queries.user[rows]][:, span]
-    allowed[np.repeat(np.arange(met.shape[0]), np.diff(met.indptr)), met.indices] = False
-    return allowed
-
-
 def people_of(stages: Sequence[Stage]) -> int:
     """Number of queries of some stages."""
     return sum(len(queries) for stage in stages for queries in stage.queries)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
+from threadpoolctl import threadpool_limits
 
-from crossdomain.recommend.interactions import Floats
+from crossdomain.recommend.interactions import Bools, Floats, Ints
 from crossdomain.recommend.offline.kernels import best_columns, expected_ranks
 from crossdomain.recommend.offline.log import Codes
-from crossdomain.recommend.offline.protocols import Queries, Stage, open_cells
+from crossdomain.recommend.offline.protocols import Queries, Stage
 from crossdomain.recommend.offline.sources.base import Asked, Block, Source
 
 LIST_LENGTH = 50
 BLOCK_CELLS = 1 << 22
 Score = Callable[[Asked], Block]
+Part = TypeVar("Part")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,35 @@ class Ranking:
     queries: Queries
     rank: Floats
     lists: Codes
+
+
+@dataclass(frozen=True)
+class Closed:
+    """What a block of people cannot be shown of the target domain.
+
+    Attributes:
+        columns: Items that the catalogue lacks, for everybody.
+        row: Row of each cell that its person met before.
+        column: Column of that cell.
+    """
+
+    columns: Bools
+    row: Ints
+    column: Codes
+
+    @classmethod
+    def of(cls, stage: Stage, queries: Queries, rows: slice) -> Closed:
+        """For some rows of the queries."""
+        span = stage.train.names.span(queries.domain)
+        met = stage.history.matrix[queries.user[rows]][:, span]
+        row = np.repeat(np.arange(met.shape[0]), np.diff(met.indptr))
+        return cls(~stage.catalogue[span], row, met.indices)
+
+    def hide(self, scores: Block) -> None:
+        """Gives these cells -inf."""
+        if self.columns.any():
+            scores[:, self.columns] = -np.inf
+        scores[self.row, self.column] = -np.inf
 
 
 def rank_source(source: Source, state: Any, stage: Stage, queries: Queries, *, threads: int = 1) -> Ranking:
@@ -59,14 +91,13 @@ def rank_scores(score: Score, stage: Stage, queries: Queries, *, threads: int = 
             first = best_columns(scores, LIST_LENGTH)
             lists = np.where(first >= 0, np.take_along_axis(columns, np.maximum(first, 0), axis=1), -1)
         else:
-            scores[~open_cells(stage, queries, rows)] = -np.inf
+            Closed.of(stage, queries, rows).hide(scores)
             places = truth.indices - span.start
             first = best_columns(scores, LIST_LENGTH)
             lists = np.where(first >= 0, first + span.start, -1)
         return expected_ranks(scores, truth.indptr, places), lists.astype(np.int32)
 
-    with ThreadPoolExecutor(threads) as pool:
-        parts = list(pool.map(work, blocks(len(queries), span.stop - span.start)))
+    parts = side_by_side(work, blocks(len(queries), span.stop - span.start), threads)
     return Ranking(queries, np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]))
 
 
@@ -94,6 +125,12 @@ def blocks(rows: int, columns: int) -> Iterator[slice]:
     """Slices of rows whose scores fit into a block."""
     size = max(1, BLOCK_CELLS // max(1, columns))
     return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
+
+
+def side_by_side(work: Callable[[Part], Result], parts: Iterable[Part], threads: int) -> list[Result]:
+    """What a function gives for each part, in order; threads share the parts and change nothing."""
+    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, parts))
 
 
 def _places(columns: Codes, indptr: Any, indices: Any) -> Codes:

@@ -17,6 +17,7 @@ from crossdomain.recommend.settings import EVENT_WEIGHTS, RATING_WEIGHTS, REJECT
 
 EVENT_COLUMNS = ("user_id", "domain", "item_id")
 _KEY = list(EVENT_COLUMNS)
+_TEXTS = ("title", "description", "tags")
 _FORMATS = "CSV, Parquet or JSON lines (.csv, .parquet, .jsonl; CSV and JSON lines also .gz)"
 
 
@@ -42,7 +43,9 @@ def read_events(path: Path) -> pa.Table:
 
 
 def read_items(path: Path) -> pa.Table:
-    """A catalogue: item_id, domain (strings), ``group`` (its ``type``) and ``title`` where the file has them.
+    """A catalogue: item_id, domain (strings), if the file has them ``group`` (its ``type``), ``title``, ``text``.
+
+    ``text`` is what ``title``, ``description`` and ``tags`` (a text or a list) say, a line each.
 
     Raises:
         InputError: The file is missing or of another form, or a column is missing.
@@ -54,7 +57,16 @@ def read_items(path: Path) -> pa.Table:
         columns["group"] = pc.cast(table["type"], pa.string())
     if "title" in table.column_names:
         columns["title"] = pc.cast(table["title"], pa.string())
+    if said := [_words(table[name]) for name in _TEXTS if name in table.column_names]:
+        columns["text"] = pc.utf8_trim_whitespace(pc.binary_join_element_wise(*said, "\n"))
     return pa.table(columns)
+
+
+def _words(column: pa.ChunkedArray) -> pa.Array:
+    """Texts, empty where there are none; lists of words joined by spaces."""
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        return pa.array([" ".join(map(str, words or ())) for words in column.to_pylist()], pa.string())
+    return pc.fill_null(pc.cast(column, pa.string()), "").combine_chunks()
 
 
 def _table(path: Path) -> pa.Table:

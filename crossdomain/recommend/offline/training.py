@@ -11,16 +11,18 @@ import numpy as np
 
 from crossdomain.errors import InputError
 from crossdomain.recommend.interactions import Floats
-from crossdomain.recommend.offline.features import Features, Fitted, fit_sources
+from crossdomain.recommend.offline.features import Features, Fitted
 from crossdomain.recommend.offline.metrics import per_person
 from crossdomain.recommend.offline.protocols import Plan, Stage, people_of
-from crossdomain.recommend.offline.ranker import Examples, RankerSettings, examples, rank_candidates, train
+from crossdomain.recommend.offline.ranker import Examples, Ranker, RankerSettings, examples, rank_candidates, train
+from crossdomain.recommend.offline.ranker_search import Prepared, prepared, tune_ranker
 from crossdomain.recommend.offline.ranking import Ranking, rank_source
-from crossdomain.recommend.offline.search import Found, SearchSettings, tune_source
+from crossdomain.recommend.offline.search import Found, SearchSettings, some, tune_source
 from crossdomain.recommend.offline.sources import SOURCES, Source
 
-BASELINES = ("popularity", "decayed_popularity", "item_knn", "als", "ease")
+BASELINES = ("popularity", "decayed_popularity", "item_knn", "person_knn", "als", "ease", "wide_ease")
 MOST_CANDIDATES = 20_000_000
+GATE_PEOPLE = 3_000
 log = logging.getLogger(__name__)
 
 
@@ -91,7 +93,7 @@ class Recommender:
     """A trained ranker, the sources' settings, and for each domain which of them answers."""
 
     recipe: Recipe
-    booster: Any
+    ranker: Ranker
     gates: Mapping[int, Gate]
     without: tuple[str, ...] = ()
 
@@ -104,31 +106,45 @@ class Recommender:
         for queries in stage.queries:
             gate = self.gates[queries.domain]
             if gate.ships:
-                out.append(rank_candidates(self.booster, features, queries, threads=threads))
+                out.append(rank_candidates(self.ranker, features, queries, threads=threads))
             else:
                 one = by_name[gate.best_source]
                 out.append(rank_source(one.source, one.state, stage, queries, threads=threads))
         return out
 
 
-def search(plan: Plan, settings: SearchSettings, ranker: RankerSettings | None = None) -> Recipe:
-    """Searches the settings of every source on the validation stage; the test stage is not looked at."""
+def search(plan: Plan, settings: SearchSettings) -> Recipe:
+    """Searches the settings of every source, then those of the ranker, on validation; the test is not looked at."""
+    share = settings.seconds / (1 + len(SOURCES))
+    recipe = search_sources(plan, replace(settings, seconds=share * len(SOURCES)))
+    return search_ranker(plan, recipe, replace(settings, seconds=share))
+
+
+def search_sources(plan: Plan, settings: SearchSettings, names: Sequence[str] = tuple(SOURCES)) -> Recipe:
+    """The best settings of the named sources that can be used, and the ranker's as they are without a search."""
     found: dict[str, Found] = {}
-    for name in SOURCES:
-        share = replace(settings, seconds=settings.seconds / len(SOURCES))
-        one = tune_source(name, plan.validation, share)
+    for name in names:
+        one = tune_source(name, plan.validation, replace(settings, seconds=settings.seconds / len(names)))
         if one is not None:
             found[name] = one
             log.info("%s: %s %.5f in %.1f s", name, settings.metric, one.value, one.seconds)
-    if ranker is None:
-        per_source = affordable(people_of(plan.test), len(found), sampled=_sampled(plan))
-        ranker = RankerSettings(seed=settings.seed, threads=settings.threads, per_source=per_source)
-    return Recipe(
-        {name: one.source for name, one in found.items()},
-        ranker,
-        settings.metric,
-        {name: one.value for name, one in found.items()},
-    )
+    sources = {name: one.source for name, one in found.items()}
+    values = {name: one.value for name, one in found.items()}
+    return Recipe(sources, ranker_for(plan, settings, len(found)), settings.metric, values)
+
+
+def search_ranker(plan: Plan, recipe: Recipe, settings: SearchSettings) -> Recipe:
+    """The recipe with the best settings of a ranker over its sources."""
+    start = ranker_for(plan, settings, len(recipe.sources))
+    others = () if _sampled(plan) else (start.per_source // 2,)
+    ranker, value = tune_ranker(plan, recipe.sources, start, settings, others)
+    return replace(recipe, ranker=ranker, validation={**recipe.validation, "ranker": value})
+
+
+def ranker_for(plan: Plan, settings: SearchSettings, sources: int) -> RankerSettings:
+    """Settings of the ranker for so many sources: their candidates are what everybody's ranking can afford."""
+    per_source = affordable(people_of(plan.test), sources, sampled=_sampled(plan))
+    return RankerSettings(seed=settings.seed, threads=settings.threads, per_source=per_source)
 
 
 def affordable(people: int, sources: int, *, sampled: bool = False) -> int:
@@ -144,7 +160,8 @@ def learn(plan: Plan, recipe: Recipe, *, without: Sequence[str] = ()) -> Recomme
     """Trains the ranker on what followed in the label and validation stages, and decides where it is used.
 
     The number of trees, and whether it ships, is decided on validation by a ranker that learned from the earlier
-    stages (without these from one half of the people, judged by the other); then it learns from all of them.
+    stages (without these from one half of the people, and both it and the sources are judged by the other half); then
+    it learns from all of them.
 
     Args:
         plan: Stages; the test is not looked at.
@@ -152,59 +169,41 @@ def learn(plan: Plan, recipe: Recipe, *, without: Sequence[str] = ()) -> Recomme
         without: Features to leave out.
     """
     settings = recipe.ranker
-    last = [_prepared(stage, recipe, without) for stage in plan.validation]
-    names = last[0].features.names
-    later = [part for one in last for part in _examples(one, settings)]
-    earlier = [
-        part
-        for stages in plan.labels
-        for stage in stages
-        for part in _examples(_prepared(stage, recipe, without), settings)
-    ]
-    learning, watching = _halves(later, earlier)
-    booster = train(Examples.joined(learning), Examples.joined(watching), names, settings, settings.rounds)
-    rounds = max(1, booster.best_iteration)
-    log.info("ranker: %s examples, %s trees", sum(len(one.label) for one in earlier + later), rounds)
-    gates = _gates(last, recipe, booster)
-    whole = train(Examples.joined([*earlier, *later]), None, names, settings, rounds)
+    last = [prepared(stage, recipe.sources, settings) for stage in plan.validation]
+    learning: list[Examples] = []
+    for stages in plan.labels[: settings.stages]:
+        learning += _examples([prepared(stage, recipe.sources, settings) for stage in stages], settings, without)
+    judged = last
+    if not learning:
+        learning = _examples([one.half(0) for one in last], settings, without)
+        judged = [one.half(1) for one in last]
+    watching = _examples(judged, settings, without)
+    names = last[0].features(per_source=settings.per_source, without=without).names
+    ranker = train(Examples.joined(learning), Examples.joined(watching), names, settings)
+    log.info("ranker: %s examples, %s trees", sum(len(one.label) for one in learning + watching), ranker.rounds)
+    gates = _gates(judged, recipe, ranker, without)
+    whole = train(Examples.joined([*learning, *watching]), None, names, settings, ranker.rounds)
     return Recommender(recipe, whole, gates, tuple(without))
 
 
-@dataclass(frozen=True)
-class _Prepared:
-    stage: Stage
-    fitted: Sequence[Fitted]
-    features: Features
+def _examples(ready: Sequence[Prepared], settings: RankerSettings, without: Sequence[str]) -> list[Examples]:
+    """Examples of every stage and domain."""
+    found = []
+    for one in ready:
+        features = one.features(per_source=settings.per_source, without=without)
+        found += [examples(features, queries, settings) for queries in one.stage.queries]
+    return found
 
 
-def _prepared(stage: Stage, recipe: Recipe, without: Sequence[str]) -> _Prepared:
-    fitted = fit_sources(stage, recipe.sources, seed=recipe.ranker.seed, threads=recipe.ranker.threads)
-    return _Prepared(stage, fitted, Features(stage, fitted, per_source=recipe.ranker.per_source, without=without))
-
-
-def _examples(prepared: _Prepared, settings: RankerSettings) -> list[Examples]:
-    return [examples(prepared.features, queries, settings) for queries in prepared.stage.queries]
-
-
-def _halves(later: list[Examples], earlier: list[Examples]) -> tuple[list[Examples], list[Examples]]:
-    if earlier:
-        return earlier, later
-    return [_part(one, 0) for one in later], [_part(one, 1) for one in later]
-
-
-def _part(one: Examples, odd: int) -> Examples:
-    number = np.repeat(np.arange(len(one.sizes)), one.sizes)
-    keep = number % 2 == odd
-    return Examples(one.values[keep], one.label[keep], one.sizes[odd::2])
-
-
-def _gates(prepared: Sequence[_Prepared], recipe: Recipe, booster: Any) -> dict[int, Gate]:
-    """The ranker and every source alone on validation, domain by domain."""
+def _gates(ready: Sequence[Prepared], recipe: Recipe, ranker: Ranker, without: Sequence[str]) -> dict[int, Gate]:
+    """The ranker and every source alone on validation, domain by domain, for at most ``GATE_PEOPLE`` of each."""
     threads = recipe.ranker.threads
     found: dict[int, dict[str, list[Floats]]] = {}
-    for one in prepared:
-        for queries in one.stage.queries:
-            answers = {"": rank_candidates(booster, one.features, queries, threads=threads)}
+    for one in ready:
+        features = one.features(per_source=recipe.ranker.per_source, without=without)
+        for everybody in one.stage.queries:
+            queries = some(everybody, GATE_PEOPLE, recipe.ranker.seed)
+            answers = {"": rank_candidates(ranker, features, queries, threads=threads)}
             for each in one.fitted:
                 answers[each.source.name] = rank_source(each.source, each.state, one.stage, queries, threads=threads)
             for name, ranking in answers.items():
@@ -213,8 +212,8 @@ def _gates(prepared: Sequence[_Prepared], recipe: Recipe, booster: Any) -> dict[
     out = {}
     for domain, models in found.items():
         means = {name: float(np.concatenate(values).mean()) for name, values in models.items()}
-        ranker = means.pop("")
+        own = means.pop("")
         best = max(sorted(means), key=lambda name: means[name])
-        out[domain] = Gate(ranker, best, means[best], booster.best_iteration)
+        out[domain] = Gate(own, best, means[best], ranker.rounds)
         log.info("domain %s: %s", domain, out[domain])
     return out

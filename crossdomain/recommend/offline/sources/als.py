@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,7 +11,8 @@ import scipy.sparse as sp
 from implicit.cpu.als import AlternatingLeastSquares
 from threadpoolctl import threadpool_limits
 
-from crossdomain.recommend.offline.log import Log
+from crossdomain.recommend.folding import Folding
+from crossdomain.recommend.offline.log import Log, Names
 from crossdomain.recommend.offline.sources.base import Asked, Block, Source, person_weights, sided
 
 
@@ -29,6 +30,9 @@ class Als(Source):
         popularity_power: Scores are multiplied by the number of people who met the item to this power.
         place_decay: See ``Asked.weighed``; for the fold-in.
         half_life_days: See ``Asked.weighed``; for the fold-in.
+        starts: Models from random starts of their own whose scores are averaged: where data are few each finds
+            another optimum.
+        across: See ``Asked.weighed``; for the fold-in.
     """
 
     factors: int = 64
@@ -39,9 +43,13 @@ class Als(Source):
     popularity_power: float = 0.0
     place_decay: float = 1.0
     half_life_days: float = 0.0
+    across: float = 1.0
+    starts: int = 1
 
     name: ClassVar[str] = "als"
-    learned_by: ClassVar[tuple[str, ...]] = ("factors", "regularization", "alpha", "iterations", "person_power")
+    learned_by: ClassVar[tuple[str, ...]] = (
+        "factors", "regularization", "alpha", "iterations", "person_power", "starts"
+    )  # fmt: skip
     space: ClassVar[Mapping[str, tuple[float, ...]]] = {
         "factors": (32, 64, 128),
         "regularization": (0.1, 1, 5, 20, 60),
@@ -51,10 +59,17 @@ class Als(Source):
         "popularity_power": (-0.25, 0, 0.25, 0.5),
         "place_decay": (1, 0.95, 0.9, 0.8),
         "half_life_days": (0, 60, 240),
+        "across": (1, 0.75, 0.5, 0.25),
     }
+    costly: ClassVar[Mapping[str, tuple[float, ...]]] = {"starts": (4,)}
 
-    def learn(self, train: Log, *, seed: int, threads: int) -> tuple[Block, Block]:
-        """Item factors, zeros for items that nobody met, and how many people met each item."""
+    def learn(self, train: Log, *, seed: int, threads: int) -> tuple[list[Folds], Block]:
+        """Item factors of each start to fold in with, and how many people met each item."""
+        starts = [self.factorised(train, seed=seed + start, threads=threads) for start in range(self.starts)]
+        return starts, train.counts.astype(np.float32)
+
+    def factorised(self, train: Log, *, seed: int, threads: int) -> Folds:
+        """Item factors of one start, zeros for items that nobody met."""
         matrix = train.matrix
         people = np.flatnonzero(np.diff(matrix.indptr))
         columns = np.unique(matrix.indices)
@@ -69,32 +84,54 @@ class Als(Source):
             )  # fmt: skip
             model.fit(sp.csr_matrix(compact, dtype=np.float32), show_progress=False)
         found[columns] = model.item_factors
-        return found, train.counts.astype(np.float32)
+        return Folds(found, self.regularization)
 
     def score(self, state: Any, asked: Asked, view: str = "all") -> Block:
-        """Products of the people's vectors and the items'."""
-        factors, counts = state
-        scores: Block = self.vectors(factors, asked, view) @ factors[asked.span].T
+        """Products of the people's vectors and the items', averaged over the starts."""
+        starts, counts = state
+        scores: Block = np.zeros((len(asked.user), asked.span.stop - asked.span.start), dtype=np.float32)
+        for folds in starts:
+            scores += self.vectors(folds, asked, view) @ folds.factors[asked.span].T / np.float32(len(starts))
         if self.popularity_power:
             scores *= np.power(counts[asked.span] + 1, np.float32(self.popularity_power))
         return scores
 
-    def vectors(self, factors: Block, asked: Asked, view: str = "all") -> Block:
+    def vectors(self, folds: Folds, asked: Asked, view: str = "all") -> Block:
         """Least-squares vectors of people; what they did not meet is a weak no only in domains they are known in."""
-        weighed = asked.weighed(place_decay=self.place_decay, half_life_days=self.half_life_days, view=view)
-        weighed.data *= self.alpha
-        return folded(factors, weighed, asked, self.regularization)
-
-
-def folded(factors: Block, confidence: sp.csr_matrix, asked: Asked, regularization: float) -> Block:
-    """Vectors of people from their confidences, rows × factors; zeros for people without history."""
-    out = np.zeros((confidence.shape[0], factors.shape[1]), dtype=np.float32)
-    with threadpool_limits(limits=1, user_api="blas"):
-        model = AlternatingLeastSquares(
-            factors=factors.shape[1], regularization=regularization, alpha=1.0, num_threads=1
+        weighed = asked.weighed(
+            place_decay=self.place_decay, half_life_days=self.half_life_days, across=self.across, view=view
         )
-        for people, items in sided(asked.history.names, confidence):
-            model.item_factors = factors[items]
-            model._YtY = None
-            out[people] = model.recalculate_user(np.arange(len(people)), confidence[people][:, items].tocsr())
-    return out
+        weighed.data *= self.alpha
+        return folds.people(asked.history.names, weighed)
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Item factors that people are folded in with, prepared once for each set of domains that people are known in.
+
+    Attributes:
+        factors: Items × factors.
+        regularization: Ridge.
+    """
+
+    factors: Block
+    regularization: float
+    _prepared: dict[tuple[int, ...], Folding] = field(default_factory=dict)
+
+    def people(self, names: Names, confidence: sp.csr_matrix) -> Block:
+        """Vectors of people from their confidences, rows × factors; zeros for people without history.
+
+        A cell weighs at least as much as one that was not met, whose confidence is 1.
+        """
+        out = np.zeros((confidence.shape[0], self.factors.shape[1]), dtype=np.float32)
+        for people, domains in sided(names, confidence):
+            found = np.zeros((len(people), out.shape[1]), dtype=np.float32)
+            self._folding(names, domains).people(confidence[people], found)
+            out[people] = found
+        return out
+
+    def _folding(self, names: Names, domains: tuple[int, ...]) -> Folding:
+        if domains not in self._prepared:
+            counted = np.flatnonzero(np.isin(names.item_domain, domains))
+            self._prepared[domains] = Folding.of(self.factors, counted, self.regularization)
+        return self._prepared[domains]

@@ -38,12 +38,15 @@ class Asked:
         """Where the target domain's items lie."""
         return self.history.names.span(self.domain)
 
-    def weighed(self, *, place_decay: float = 1.0, half_life_days: float = 0.0, view: str = "all") -> sp.csr_matrix:
+    def weighed(
+        self, *, place_decay: float = 1.0, half_life_days: float = 0.0, across: float = 1.0, view: str = "all"
+    ) -> sp.csr_matrix:
         """Histories as rows × all items.
 
         Args:
             place_decay: Weight of an interaction falls by this factor with each later one of the person.
             half_life_days: Age at which an interaction weighs half; 0 for no decay, as for a log without times.
+            across: Weight of an interaction with another domain than the target.
             view: ``all``; ``within`` or ``across``: only the target domain, or only the others; ``last``: only the
                 last interaction; ``day``: only those of the day of the last one.
 
@@ -60,6 +63,8 @@ class Asked:
             weight *= np.power(place_decay, log.from_end[at])
         if half_life_days and log.timed:
             weight *= np.power(0.5, np.maximum(self.moment[rows] - log.ts[at], 0) / (DAY * half_life_days))
+        if across != 1:
+            weight[log.domain[at] != self.domain] *= across
         keep = self._view(log, at, rows, end, view)
         shape = (len(self.user), len(log.names.item_ids))
         found = sp.csr_matrix((weight[keep].astype(np.float32), (rows[keep], log.item[at[keep]])), shape=shape)
@@ -85,12 +90,14 @@ class Source:
         name: Name in settings, tables and features.
         learned_by: Settings that ``learn`` depends on; the others only change scores.
         space: Values of each setting that a search may try.
+        costly: Values that it may try at the end, for the best settings only.
         views: Histories it may be asked with; see ``Asked.weighed``.
     """
 
     name: ClassVar[str]
     learned_by: ClassVar[tuple[str, ...]] = ()
     space: ClassVar[Mapping[str, tuple[float, ...]]] = {}
+    costly: ClassVar[Mapping[str, tuple[float, ...]]] = {}
     views: ClassVar[tuple[str, ...]] = ("all",)
 
     def applies(self, train: Log) -> bool:
@@ -121,8 +128,8 @@ def person_weights(matrix: sp.csr_matrix, power: float) -> Block:
     return weight
 
 
-def sided(names: Names, matrix: sp.csr_matrix) -> list[tuple[Ints, Ints]]:
-    """Rows by the set of domains they have cells in, each with the items of those domains; rows without cells apart."""
+def sided(names: Names, matrix: sp.csr_matrix) -> list[tuple[Ints, tuple[int, ...]]]:
+    """Rows by the set of domains they have cells in, each with these domains; rows without cells apart."""
     known = np.stack(
         [np.diff(matrix[:, names.span(domain)].indptr) > 0 for domain in range(len(names.domains))], axis=1
     )
@@ -130,5 +137,6 @@ def sided(names: Names, matrix: sp.csr_matrix) -> list[tuple[Ints, Ints]]:
     out = []
     for number, group in enumerate(groups):
         if group.any():
-            out.append((np.flatnonzero(which.ravel() == number), np.flatnonzero(group[names.item_domain])))
+            domains = tuple(int(domain) for domain in np.flatnonzero(group))
+            out.append((np.flatnonzero(which.ravel() == number), domains))
     return out

@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
+from threadpoolctl import threadpool_limits
 
+from crossdomain.recommend.offline.kernels import add_dense_rows
 from crossdomain.recommend.offline.log import Log
 from crossdomain.recommend.offline.sources.base import Asked, Block, Source, person_weights
 
@@ -28,6 +30,7 @@ class Ease(Source):
         most_items: The most popular items that are modelled; the others score 0.
         place_decay: See ``Asked.weighed``.
         half_life_days: See ``Asked.weighed``.
+        across: See ``Asked.weighed``.
     """
 
     ridge: float = 200.0
@@ -35,6 +38,7 @@ class Ease(Source):
     most_items: int = 6000
     place_decay: float = 1.0
     half_life_days: float = 0.0
+    across: float = 1.0
 
     name: ClassVar[str] = "ease"
     learned_by: ClassVar[tuple[str, ...]] = ("ridge", "person_power", "most_items")
@@ -43,6 +47,7 @@ class Ease(Source):
         "person_power": (0, 0.5),
         "place_decay": (1, 0.95, 0.9, 0.8),
         "half_life_days": (0, 120, 480),
+        "across": (1, 0.75, 0.5, 0.25),
     }
 
     def applies(self, train: Log) -> bool:
@@ -58,18 +63,24 @@ class Ease(Source):
         people = person_weights(train.matrix, self.person_power)
         gram = (matrix.T @ (sp.diags_array(people) @ matrix)).toarray().astype(np.float32)
         ridge = self.ridge * float(np.mean(people[np.diff(train.indptr) > 0]))
-        weights = closed_form(gram, ridge)
+        with threadpool_limits(limits=1, user_api="blas"):
+            weights = closed_form(gram, ridge)
         domain = train.names.item_domain[items]
         return items, [np.ascontiguousarray(weights[:, domain == one]) for one in range(len(train.names.domains))]
 
     def score(self, state: Any, asked: Asked, view: str = "all") -> Block:
         """The weighed history times the weights."""
         items, parts = state
-        history = asked.weighed(place_decay=self.place_decay, half_life_days=self.half_life_days, view=view)
+        history = asked.weighed(
+            place_decay=self.place_decay, half_life_days=self.half_life_days, across=self.across, view=view
+        )
         span = asked.span
         out = np.zeros((len(asked.user), span.stop - span.start), dtype=np.float32)
         here = slice(*(int(x) for x in np.searchsorted(items, [span.start, span.stop])))
-        out[:, items[here] - span.start] = history[:, items] @ parts[asked.domain]
+        known = history[:, items]
+        found = np.zeros((len(out), here.stop - here.start), dtype=np.float32)
+        add_dense_rows(known.indptr, known.indices, known.data, parts[asked.domain], 0, found)
+        out[:, items[here] - span.start] = found
         return out
 
 

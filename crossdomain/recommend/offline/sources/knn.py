@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
 
-from crossdomain.recommend.offline.kernels import compiled
+from crossdomain.recommend.offline.kernels import add_dense_rows, add_sparse_rows, compiled
 from crossdomain.recommend.offline.log import Log
 from crossdomain.recommend.offline.sources.base import Asked, Block, Source, person_weights
 
-_PEOPLE_WORK = 2e9
+_PEOPLE_WORK = 2e8
 _DENSE_CELLS = 1 << 25
+_DENSE_SHARE = 0.25
+Weights: TypeAlias = sp.csr_matrix | Block
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class ItemKnn(Source):
         person_power: A person's weight is the length of the history to the power ``-person_power``.
         place_decay: See ``Asked.weighed``.
         half_life_days: See ``Asked.weighed``.
+        across: See ``Asked.weighed``.
     """
 
     neighbours: int = 0
@@ -42,6 +45,7 @@ class ItemKnn(Source):
     person_power: float = 0.0
     place_decay: float = 1.0
     half_life_days: float = 0.0
+    across: float = 1.0
 
     name: ClassVar[str] = "item_knn"
     learned_by: ClassVar[tuple[str, ...]] = (
@@ -55,21 +59,23 @@ class ItemKnn(Source):
         "person_power": (0, 0.5, 1),
         "place_decay": (1, 0.95, 0.9, 0.8, 0.6),
         "half_life_days": (0, 30, 120, 480),
+        "across": (1, 0.75, 0.5, 0.25),
     }
     views: ClassVar[tuple[str, ...]] = ("all", "within", "across", "last", "day")
 
-    def learn(self, train: Log, *, seed: int, threads: int) -> sp.csr_matrix:
+    def learn(self, train: Log, *, seed: int, threads: int) -> Weights:
         """Similarities, items of the history × items that are scored."""
         matrix = train.matrix
         weights = person_weights(matrix, self.person_power)
         scaled = sp.diags_array(weights).tocsr() @ matrix
-        return normalised(
-            (matrix.T @ scaled).tocsr(), self.source_power, self.target_power, self.shrink, self.neighbours
-        )
+        together = (matrix.T @ scaled).tocsr()
+        return compact(normalised(together, self.source_power, self.target_power, self.shrink, self.neighbours))
 
     def score(self, state: Any, asked: Asked, view: str = "all") -> Block:
         """Sum of the similarities to the weighed history."""
-        weighed = asked.weighed(place_decay=self.place_decay, half_life_days=self.half_life_days, view=view)
+        weighed = asked.weighed(
+            place_decay=self.place_decay, half_life_days=self.half_life_days, across=self.across, view=view
+        )
         return product(weighed, state, asked.span)
 
 
@@ -83,6 +89,7 @@ class PersonKnn(Source):
         person_power: Similarities are divided by the other's length to this power.
         place_decay: See ``Asked.weighed``.
         half_life_days: See ``Asked.weighed``.
+        across: See ``Asked.weighed``.
     """
 
     neighbours: int = 100
@@ -90,16 +97,19 @@ class PersonKnn(Source):
     person_power: float = 0.5
     place_decay: float = 1.0
     half_life_days: float = 0.0
+    across: float = 1.0
 
     name: ClassVar[str] = "person_knn"
     learned_by: ClassVar[tuple[str, ...]] = ("item_power", "person_power")
     space: ClassVar[Mapping[str, tuple[float, ...]]] = {
         "neighbours": (50, 200, 500),
         "item_power": (0, 0.25, 0.5, 1),
-        "person_power": (0, 0.25, 0.5),
+        "person_power": (0, 0.2, 0.35, 0.5),
         "place_decay": (1, 0.95, 0.9, 0.8),
         "half_life_days": (0, 120, 480),
+        "across": (1, 0.75, 0.5, 0.25),
     }
+    views: ClassVar[tuple[str, ...]] = ("all", "within", "across")
 
     def applies(self, train: Log) -> bool:
         """Affordable where few people share an item."""
@@ -116,7 +126,9 @@ class PersonKnn(Source):
     def score(self, state: Any, asked: Asked, view: str = "all") -> Block:
         """Sum over the neighbours of their similarity."""
         weighed, matrix = state
-        history = asked.weighed(place_decay=self.place_decay, half_life_days=self.half_life_days)
+        history = asked.weighed(
+            place_decay=self.place_decay, half_life_days=self.half_life_days, across=self.across, view=view
+        )
         alike = (history @ weighed).tocsr()
         rows = np.repeat(np.arange(alike.shape[0]), np.diff(alike.indptr))
         alike.data[asked.user[rows] == alike.indices] = 0
@@ -146,12 +158,23 @@ def greatest(matrix: sp.csr_matrix, count: int) -> sp.csr_matrix:
     return kept
 
 
-def product(weighed: sp.csr_matrix, similar: sp.csr_matrix, span: slice) -> Block:
-    """Dense rows of ``weighed @ similar`` in a span of the columns."""
+def compact(weights: sp.csr_matrix) -> Weights:
+    """Weights of items on items in the form that is faster to multiply with: dense where they are few and full."""
+    cells = weights.shape[0] * weights.shape[1]
+    if cells <= _DENSE_CELLS and weights.nnz > _DENSE_SHARE * cells:
+        dense: Block = weights.toarray()
+        return dense
+    return weights
+
+
+def product(weighed: sp.csr_matrix, weights: Weights, span: slice) -> Block:
+    """Dense rows of ``weighed @ weights`` in a span of the columns."""
     out = np.zeros((weighed.shape[0], span.stop - span.start), dtype=np.float32)
-    _add_rows(
-        weighed.indptr, weighed.indices, weighed.data, similar.indptr, similar.indices, similar.data, span.start, out
-    )
+    left = (weighed.indptr, weighed.indices, weighed.data)
+    if isinstance(weights, np.ndarray):
+        add_dense_rows(*left, weights, span.start, out)
+    else:
+        add_sparse_rows(*left, weights.indptr, weights.indices, weights.data, span.start, out)
     return out
 
 
@@ -169,16 +192,3 @@ def _drop_smaller(indptr: Any, data: Any, count: int) -> None:
                 ties -= 1
             elif part[at] <= least:
                 part[at] = 0
-
-
-@compiled
-def _add_rows(
-    left_ptr: Any, left_at: Any, left: Any, right_ptr: Any, right_at: Any, right: Any, start: int, out: Any
-) -> None:
-    for row in range(len(left_ptr) - 1):
-        for cell in range(left_ptr[row], left_ptr[row + 1]):
-            item, weight = left_at[cell], left[cell]
-            for other in range(right_ptr[item], right_ptr[item + 1]):
-                column = right_at[other] - start
-                if 0 <= column < out.shape[1]:
-                    out[row, column] += weight * right[other]

@@ -55,7 +55,7 @@ class VectorMapping(Source):
         from sklearn.neural_network import MLPRegressor
 
         als = Als(self.factors, self.regularization, self.alpha)
-        parts = [als.learn(train.where(train.domain == domain), seed=seed, threads=threads)[0] for domain in (0, 1)]
+        parts = [als.factorised(train.where(train.domain == domain), seed=seed, threads=threads) for domain in (0, 1)]
         shared = _shared(train).astype(np.int32)
         moment = np.zeros(len(shared), dtype=np.int64)
         vectors = [als.vectors(parts[side], Asked(train, side, shared, moment), "within") for side in (0, 1)]
@@ -81,7 +81,7 @@ class VectorMapping(Source):
         )
         mapped = networks[asked.domain].predict(here).astype(np.float32)
         mapped[~here.any(axis=1)] = 0
-        scores: Block = mapped @ parts[asked.domain][asked.span].T
+        scores: Block = mapped @ parts[asked.domain].factors[asked.span].T
         if self.popularity_power:
             scores *= np.power(counts[asked.span] + 1, np.float32(self.popularity_power))
         return scores

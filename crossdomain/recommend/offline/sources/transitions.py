@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from crossdomain.recommend.offline.log import Log
 from crossdomain.recommend.offline.protocols import DAY
 from crossdomain.recommend.offline.sources.base import Asked, Block, Source
-from crossdomain.recommend.offline.sources.knn import greatest, product
+from crossdomain.recommend.offline.sources.knn import Weights, compact, greatest, product
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Transitions(Source):
     }
     views: ClassVar[tuple[str, ...]] = ("all", "last")
 
-    def learn(self, train: Log, *, seed: int, threads: int) -> sp.csr_matrix:
+    def learn(self, train: Log, *, seed: int, threads: int) -> Weights:
         """Weights of the pairs, items of the history × items that followed."""
         items = len(train.names.item_ids)
         total = sp.csr_matrix((items, items), dtype=np.float32)
@@ -76,7 +76,7 @@ class Transitions(Source):
         rows = np.repeat(np.arange(items), np.diff(total.indptr))
         below = size[rows] ** self.source_power * size[total.indices] ** self.target_power + self.shrink
         data = (total.data / below).astype(np.float32)
-        return greatest(sp.csr_matrix((data, total.indices, total.indptr), shape=total.shape), 1000)
+        return compact(greatest(sp.csr_matrix((data, total.indices, total.indptr), shape=total.shape), 1000))
 
     def score(self, state: Any, asked: Asked, view: str = "all") -> Block:
         """Sum over the weighed history of what followed."""

@@ -1,4 +1,6 @@
+import inspect
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -7,6 +9,7 @@ import pyarrow.parquet
 import pytest
 from typer.testing import CliRunner
 
+from crossdomain.cli import recommender
 from crossdomain.cli.main import app
 from crossdomain.errors import InputError
 from crossdomain.recommend.offline.evaluation import PRODUCT, Request, evaluate
@@ -18,7 +21,7 @@ from crossdomain.recommend.offline.reading import read_events, read_items
 from crossdomain.recommend.offline.search import SearchSettings, tune_source
 from crossdomain.recommend.offline.sources import SOURCES
 from crossdomain.recommend.offline.sources.knn import ItemKnn
-from crossdomain.recommend.offline.training import Gate, Recipe
+from crossdomain.recommend.offline.training import BASELINES, Gate, Recipe
 from tests.unit.recommend.offline.logs import blocks, log, random_log
 
 QUICK = {name: SOURCES[name]() for name in ("popularity", "item_knn", "als")}
@@ -146,6 +149,18 @@ def test_the_search_keeps_the_best_and_repeats() -> None:
     )
 
 
+def test_costly_settings_are_tried_for_the_best_only_and_not_on_long_logs(monkeypatch) -> None:
+    plan = make_plan("leave-one-out", make_logs([random_log(people=80)])[0], Choices(label_stages=0))
+    settings = SearchSettings(trials=2, threads=1)
+    found = tune_source("als", plan.validation, settings)
+    assert found.trials == 3
+    monkeypatch.setattr("crossdomain.recommend.offline.search.MOST_FOR_COSTLY", 10)
+    short = tune_source("als", plan.validation, settings)
+    assert (short.trials, short.source.starts) == (2, 1)
+    assert found.value >= short.value
+    assert tune_source("als", plan.validation, SearchSettings(trials=1, threads=1)).trials == 1
+
+
 def test_settings_files_survive_a_round_trip_and_bad_ones_are_refused() -> None:
     document = json.loads(json.dumps(RECIPE.as_document()))
     assert Recipe.from_document(document, where="x") == RECIPE
@@ -162,11 +177,14 @@ def test_the_commands_tune_and_evaluate(tmp_path) -> None:
     base = ["--events", str(tmp_path / "events.csv"), "--protocol", "temporal"]
     run = CliRunner().invoke(app, ["tune", *base, "--out", str(out), "--trials", "1"])
     assert run.exit_code == 0, run.output
+    written = json.loads(out.read_text())
+    assert set(written["validation"]) == {*written["sources"], "ranker"}
     run = CliRunner().invoke(app, ["evaluate", "recommender", *base, "--settings", str(out), "--json"])
     assert run.exit_code == 0, run.output
     found = json.loads(run.output)
+    assert found["settings"] == written
     assert set(found["models"][PRODUCT]) == {"art", "books"}
-    assert set(found["models"]) == {PRODUCT, "popularity", "decayed_popularity", "item_knn", "als", "ease"}
+    assert set(found["models"]) == {PRODUCT, *BASELINES}
     assert {"value", "low", "high"} <= set(found["models"][PRODUCT]["art"]["ndcg@10"])
     assert set(found["lists"][PRODUCT]["art"]) >= {
         "coverage@10",
@@ -175,6 +193,49 @@ def test_the_commands_tune_and_evaluate(tmp_path) -> None:
         "gini@10",
         "calibration@10",
     }
+    ours, theirs = (found["lists"][model]["art"]["coverage@10"] for model in (PRODUCT, "popularity"))
+    paired = found["list_differences"]["popularity"]["art"]["coverage@10"]
+    assert paired["value"] == pytest.approx(ours["value"] - theirs["value"], abs=2e-6)
+    assert paired["low"] <= paired["value"] <= paired["high"]
+
+
+def test_both_commands_ask_for_a_log_in_the_same_way() -> None:
+    shared = inspect.signature(recommender._question, eval_str=True).parameters
+    for command, own in ((recommender.tune, {"out", "json"}), (recommender.evaluate, {"settings", "without", "json"})):
+        found = inspect.signature(command).parameters
+        assert set(found) == {*shared, *own}
+        assert all(found[name] == shared[name] for name in shared)
+    run = CliRunner().invoke(app, ["tune", "--out", "x.json"])
+    assert run.exit_code == 2
+    assert "--events" in run.output
+
+
+def test_texts_of_a_catalogue_in_all_formats(tmp_path) -> None:
+    rows = [
+        {"item_id": "1", "domain": "a", "title": "Soap", "description": "Mild <br>", "tags": "skin、bath"},
+        {"item_id": "2", "domain": "a", "title": None, "description": None, "tags": None},
+    ]
+    pa.csv.write_csv(pa.Table.from_pylist(rows), tmp_path / "i.csv")
+    assert read_items(tmp_path / "i.csv")["text"].to_pylist() == ["Soap\nMild <br>\nskin、bath", ""]
+    listed = [{**rows[0], "tags": ["skin", "bath"]}, rows[1]]
+    pa.parquet.write_table(pa.Table.from_pylist(listed), tmp_path / "i.parquet")
+    assert read_items(tmp_path / "i.parquet")["text"].to_pylist() == ["Soap\nMild <br>\nskin bath", ""]
+    (tmp_path / "i.jsonl").write_text('{"item_id": "1", "domain": "a"}')
+    assert read_items(tmp_path / "i.jsonl").column_names == ["item_id", "domain"]
+
+
+def test_texts_reach_the_recommender_through_the_catalogue(tmp_path) -> None:
+    """Every item is described by its kind: the content source finds the block without any behaviour."""
+    table = blocks(people=60, items=6)
+    pairs = sorted(set(zip(table["domain"].to_pylist(), table["item_id"].to_pylist(), strict=True)))
+    words = [f"kind{item.split('-')[1]} item{number}" for number, (_, item) in enumerate(pairs)]
+    domain, item = zip(*pairs, strict=True)
+    pa.parquet.write_table(pa.table({"item_id": item, "domain": domain, "title": words}), tmp_path / "i.parquet")
+    sources = {name: SOURCES[name]() for name in ("popularity", "content")}
+    request = replace(_request("leave-one-out"), recipe=Recipe(sources, RECIPE.ranker))
+    found = evaluate(table, read_items(tmp_path / "i.parquet"), None, request)
+    for name in ("art", "books"):
+        assert found["models"][PRODUCT][name]["hr@5"]["value"] > 0.95
 
 
 def test_events_from_all_formats_are_the_same(tmp_path) -> None:

@@ -1,10 +1,11 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from crossdomain.recommend.offline.kernels import best_columns, expected_ranks, unions
+from crossdomain.recommend.offline.kernels import best_columns, expected_ranks, pair_cosines, unions
 from crossdomain.recommend.offline.metrics import Bootstrap, gini, of_lists, per_person
 from crossdomain.recommend.offline.protocols import Queries
 from crossdomain.recommend.offline.ranking import Ranking
@@ -115,8 +116,52 @@ def test_lists_as_a_whole() -> None:
     queries = Queries(0, np.array([0, 1], np.int32), np.zeros(2, np.int64), truth)
     lists = np.full((2, 50), -1, np.int32)
     lists[:, :2] = [[0, 1], [0, 2]]
-    found = of_lists(Ranking(queries, np.ones(2), lists), train)
+    shown = of_lists(Ranking(queries, np.ones(2), lists), train)
+    means = Bootstrap(2, samples=20).of_lists({"x": shown})["x"]
+    found = dict(zip(means.names, means.value.tolist(), strict=True))
     assert found["coverage@5"] == 0.75
     # items 1 and 2 were met by the same people, 1 and 3 by none in common
     assert found["diversity@5"] == pytest.approx((0 + 1) / 2)
     assert found["novelty@5"] == pytest.approx(np.mean([math.log2(3 / 2)] * 3 + [math.log2(3)]))
+    assert found["gini@5"] == pytest.approx(gini(np.array([2, 1, 1, 0])))
+    own = means.minus(means).intervals()["coverage@5"]
+    assert (own.low, own.value, own.high) == (0, 0, 0)
+
+
+def test_intervals_of_lists_are_as_wide_as_other_people_would_differ() -> None:
+    """The spread over resampled people against that over new people: items are drawn by a fixed popularity."""
+    rng = np.random.default_rng(5)
+    people, items, draws = 150, 200, 120
+    share = 1 / np.arange(1, items + 1)
+    share /= share.sum()
+
+    def lists_of(generator: np.random.Generator) -> Ranking:
+        lists = np.full((people, 50), -1, np.int32)
+        for row in range(people):
+            lists[row, :5] = generator.choice(items, size=5, replace=False, p=share)
+        return replace(_ranking([[1.0]] * people, items=items), lists=lists)
+
+    train = log([(f"u{n}", "d", f"{n % items:03d}") for n in range(400)])
+    worlds = [of_lists(lists_of(rng), train, cutoffs=(5,)) for _ in range(draws)]
+    plain = Bootstrap(people, samples=1)
+    values = np.stack([plain.of_lists({"x": world})["x"].value for world in worlds])
+    means = Bootstrap(people, samples=200).of_lists({"x": worlds[0]})["x"]
+    for at, name in enumerate(means.names):
+        assert means.draws[:, at].mean() == pytest.approx(means.value[at], rel=0.05)
+        if name.startswith(("coverage", "gini", "novelty")):
+            assert means.draws[:, at].std() == pytest.approx(values[:, at].std(), rel=0.35), name
+
+
+def test_pair_cosines_are_those_of_dense_columns() -> None:
+    rng = np.random.default_rng(2)
+    met = (rng.random((30, 8)) < 0.4).astype(float)
+    met[:, 7] = 0  # nobody met it
+    people = sp.csc_matrix(met)
+    lists = np.array([[3, 1, 7, 5], [2, 2, -1, -1], [-1, -1, -1, -1]], dtype=np.int32)
+    found = pair_cosines(lists, people.indptr, people.indices, 30)
+    unit = met / np.maximum(np.sqrt(met.sum(axis=0)), 1)
+    for row, items in enumerate(lists):
+        for place in range(4):
+            shown = [item for item in items[: place + 1] if item >= 0]
+            wanted = sum(unit[:, a] @ unit[:, b] for at, a in enumerate(shown) for b in shown[:at])
+            assert found[row, place] == pytest.approx(wanted)
