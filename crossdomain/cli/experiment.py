@@ -57,22 +57,24 @@ def plan(
 
     from crossdomain.experiments.planning import make_plan
 
-    made = make_plan(_load(design))
+    loaded = _load(design)
+    made = make_plan(loaded)
+    what, saved = ("units", "CUPED") if loaded.switchback is None else ("slots", "blocks and CUPED")
     if plot is not None:
         from crossdomain.experiments.plots import draw_power
         from crossdomain.storage.analyst_files import write_file
 
         write_file(plot, draw_power(made, language=language))
     facts = {
-        "units of each variant": ", ".join(f"{name} {units:,}" for name, units in made.units_per_variant.items()),
+        f"{what} of each variant": ", ".join(f"{name} {units:,}" for name, units in made.units_per_variant.items()),
         "days": "unknown: give expected.units_per_day" if made.days is None else made.days,
         "finds": f"{made.effect:+.4g} with {made.power:.0%} at a level of {made.alpha:.3g}",
-        "a fixed analysis without CUPED needs": f"{made.fixed_units:,} units",
+        f"a fixed analysis without {saved} needs": f"{made.fixed_units:,} {what}",
     }
     show(
         asdict(made) | {"power_curve": [{"effect": effect, "power": power} for effect, power in made.curve]},
         json=json,
-        title=f"{made.metric}: {made.units:,} units",
+        title=f"{made.metric}: {made.units:,} {what}",
         facts=facts,
         columns=("true effect", "power"),
         rows=[[f"{effect:+.4g}", f"{power:.1%}"] for effect, power in made.curve[::5]],
@@ -127,7 +129,9 @@ def _report(analysis: Analysis, page: Path | None, language: Literal["en", "zh"]
     from crossdomain.experiments.report import describe, summarize
     from crossdomain.storage.analyst_files import write_file
 
-    summary = summarize(analysis.design, analysis.metrics, analysis.checks, analysis.decisions, analysis.parts)
+    summary = summarize(
+        analysis.design, analysis.metrics, analysis.checks, analysis.decisions, analysis.parts, analysis.warnings
+    )
     if page is not None:
         write_file(page, render_page(analysis).encode())
     show(summary, json=json, title=describe(summary, language=language))

@@ -8,15 +8,15 @@ weight that its variant had on the day on which it came (Horvitz, Thompson 1952)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from fractions import Fraction
 
 from crossdomain.experiments.assignment import WeightPeriod
 from crossdomain.experiments.design import Design
-from crossdomain.experiments.moments import Strata
-from crossdomain.experiments.samples import NoSample, Sample
+from crossdomain.experiments.design_parts import Metric
+from crossdomain.experiments.moments import Strata, Sums
 from crossdomain.experiments.selections import matured_after
 from crossdomain.stats.bayes import best_of_beta, best_of_normal, with_floor
 from crossdomain.stats.moments import PairMoments
@@ -128,28 +128,6 @@ def thompson(
     return tuple(zip(names, _millionths(weights), strict=True)), tuple(best)
 
 
-def weighted_samples(
-    design: Design, strata: Strata, periods: Sequence[WeightPeriod], until: date
-) -> dict[tuple[str, str], Sample]:
-    """Samples of every metric and arm in which each unit counts by the inverse of its weight.
-
-    Quantiles and pooled caps have none here: their verdict is ``weights_changed``.
-
-    Args:
-        design: The design.
-        strata: Moments as of ``until``.
-        periods: Weights so far, by first day.
-        until: Last business day that counts.
-    """
-    found: dict[tuple[str, str], Sample] = {}
-    for metric in design.metrics:
-        for variant, _ in design.variants:
-            pairs = weighted_pairs(design, metric.name, variant, strata, periods, until)
-            by_units = metric.kind == "quantile" or metric.winsorize is not None
-            found[metric.name, variant] = NoSample("weights_changed", pairs.n) if by_units else pairs
-    return found
-
-
 def weighted_pairs(
     design: Design, metric: str, variant: str, strata: Strata, periods: Sequence[WeightPeriod], until: date
 ) -> PairMoments:
@@ -158,16 +136,8 @@ def weighted_pairs(
     Days on which a variant had no weight are left out: what came on them has nothing to be compared with. Exact:
     weights count as the decimals that they are written as.
     """
-    chosen = design.metric(metric)
-    latest = until - timedelta(days=matured_after(chosen))
-    n, sums = 0, [Fraction(0)] * 5
-    for stratum, one in strata.items():
-        if (stratum.metric, stratum.variant) != (metric, variant) or stratum.first_ds > latest or one.n == 0:
-            continue
-        weights = weights_on(periods, stratum.first_ds)
-        if min(weights.values(), default=0.0) <= 0:
-            continue
-        w = 1 / Fraction(repr(weights[variant]))
+    chosen, n, sums = design.metric(metric), 0, [Fraction(0)] * 5
+    for w, one in weighted_strata(design, chosen, variant, strata, periods, until):
         y, yy, xy = (one.y, one.yy, one.xy) if chosen.kind == "ratio" else (one.n, one.n, one.x)
         n += one.n
         added = (
@@ -179,6 +149,29 @@ def weighted_pairs(
         )
         sums = [total + more for total, more in zip(sums, added, strict=True)]
     return PairMoments(n, *sums)
+
+
+def weighted_strata(
+    design: Design,
+    metric: Metric,
+    variant: str,
+    strata: Strata,
+    periods: Sequence[WeightPeriod],
+    until: date,
+) -> Iterator[tuple[Fraction, Sums]]:
+    """An arm's moments by day with the inverse of the weight of that day; days that count for no arm are left out."""
+    latest = until - timedelta(days=matured_after(metric))
+    for stratum, one in strata.items():
+        if (stratum.metric, stratum.variant) == (metric.name, variant) and stratum.first_ds <= latest and one.n:
+            weight = inverse_weight(periods, variant, stratum.first_ds)
+            if weight is not None:
+                yield weight, one
+
+
+def inverse_weight(periods: Sequence[WeightPeriod], variant: str, day: date) -> Fraction | None:
+    """One over a variant's weight on a day; None where a variant had none, so that nothing compares."""
+    weights = weights_on(periods, day)
+    return 1 / Fraction(repr(weights[variant])) if min(weights.values(), default=0.0) > 0 else None
 
 
 def weights_on(periods: Sequence[WeightPeriod], day: date) -> Mapping[str, float]:

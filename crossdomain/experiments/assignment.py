@@ -178,7 +178,7 @@ def assignment_sql(plan: AssignmentPlan, *, unit: str = "unit", day: date | None
     if place is None:
         return "CAST(NULL AS VARCHAR)"
     weights = plan.periods[place].weights
-    point = point_sql(unit, _experiment_salt(plan))
+    point = point_sql(unit, experiment_salt(plan.salt))
     ranges = [
         (name, cut)
         for (name, weight), cut in zip(weights, cuts([weight for _, weight in weights]), strict=True)
@@ -298,7 +298,7 @@ def _deal(units: Sequence[bytes], plan: AssignmentPlan, day: date | None) -> lis
     weights = plan.periods[place].weights
     ends = np.array([min(end, SPACE - 1) for end in cuts([weight for _, weight in weights])], np.uint64)
     # The last range ends at SPACE, which uint64 cannot hold: whoever is in none of the others is in it.
-    found = np.searchsorted(ends[:-1], points(units, _experiment_salt(plan)), side="right")
+    found = np.searchsorted(ends[:-1], points(units, experiment_salt(plan.salt)), side="right")
     dealt: list[tuple[str | None, Outside | None]] = [(weights[number][0], None) for number in found]
     if plan.slot is not None:
         in_layer = points(units, _layer_salt(plan.slot.layer))
@@ -315,8 +315,9 @@ def _key(salt: str) -> bytes:
     return hashlib.sha256(_KEY_PREFIX + salt.encode()).digest()
 
 
-def _experiment_salt(plan: AssignmentPlan) -> str:
-    return f"experiment:{plan.salt}"
+def experiment_salt(salt: str) -> str:
+    """Salt under which an experiment deals its units, or a switchback its slots."""
+    return f"experiment:{salt}"
 
 
 def _layer_salt(layer: str) -> str:

@@ -12,9 +12,11 @@ from crossdomain.experiments.monitoring import FINAL, Progress, level_now, p_now
 from crossdomain.experiments.results import MetricResult
 from crossdomain.experiments.samples import NoSample, Sample, sample_mean, sample_units
 from crossdomain.stats.bayes import normal_posterior
+from crossdomain.stats.blocks import BlockedSums, compare_blocks
 from crossdomain.stats.clusters import ClusteredMean, compare_clustered_means
 from crossdomain.stats.comparison import Comparison, Unmeasurable
 from crossdomain.stats.cuped import (
+    ClusteredAndCovariate,
     MeanAndCovariate,
     RatioAndCovariate,
     compare_adjusted_means,
@@ -50,8 +52,12 @@ def compare_samples(control: Sample, treatment: Sample, metric: Metric, *, alpha
             return compare_adjusted_means(control, treatment, alpha=alpha, relative=relative)
         case RatioAndCovariate(), RatioAndCovariate():
             return compare_adjusted_ratios(control, treatment, alpha=alpha, relative=relative)
+        case ClusteredAndCovariate(), ClusteredAndCovariate():
+            return compare_adjusted_ratios(control, treatment, alpha=alpha, relative=relative)
         case ClusteredMean(), ClusteredMean():
             return compare_clustered_means(control, treatment, alpha=alpha, relative=relative)
+        case BlockedSums(), BlockedSums():
+            return compare_blocks(control, treatment, alpha=alpha, relative=relative)
         case Quantile(), Quantile():
             return compare_quantiles(control, treatment, alpha=alpha, relative=relative)
     raise TypeError(f"{metric.name}: the arms' samples differ in kind")

@@ -29,6 +29,7 @@ from crossdomain.experiments.design_parts import (
     Segment,
     Selection,
     Spending,
+    Switchback,
 )
 from crossdomain.experiments.design_reading import (
     read_day,
@@ -36,6 +37,7 @@ from crossdomain.experiments.design_reading import (
     read_file_columns,
     read_metric,
     read_selection,
+    read_switchback,
 )
 
 SCHEMA_FILE = "design.schema.json"
@@ -50,7 +52,8 @@ class Design:
         name: What people call it, by language (``zh``, ``en``).
         hypothesis: What is expected and why, by language.
         owner: Team that decides.
-        unit: ``account``, ``person``, ``trial`` for daily counts, or a file's column of units (``row`` without one).
+        unit: ``account``, ``person``, ``trial`` for daily counts, ``slot`` for a switchback, or a file's column of
+            units (``row`` without one).
         data: ``exposures``, ``counts`` or ``file``.
         variants: Pairs of variant and weight in the file's order; the weights sum to one.
         control: The variant that the others are compared with.
@@ -80,6 +83,7 @@ class Design:
         applies_to: What the variants change (``recommendations``, ``campaign``, ``channel``); None: only measured.
         parameters: Pairs of variant and its pairs of parameter and value, for what applies them.
         file: Columns of an analyst's file; None for the platform's tables.
+        switchback: Randomisation over time slots instead of units; None: units are randomised.
         source: The file, for messages.
     """
 
@@ -117,6 +121,7 @@ class Design:
     applies_to: str | None = None
     parameters: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
     file: FileColumns | None = None
+    switchback: Switchback | None = None
     source: str = "design"
 
     @property
@@ -132,6 +137,8 @@ class Design:
         """The design as plain values, without where it was read from: what results depend on."""
         content = asdict(self)
         del content["source"]
+        if self.switchback is None:
+            del content["switchback"]
         return {name: value.isoformat() if isinstance(value, date) else value for name, value in content.items()}
 
 
@@ -189,7 +196,7 @@ def _construct(file: DesignFile) -> Design:
         name=content.get("name", {"zh": experiment_id, "en": experiment_id}),
         hypothesis=content.get("hypothesis", {"zh": "", "en": ""}),
         owner=content.get("owner", ""),
-        unit=content.get("unit") or (columns and columns.unit) or "row",
+        unit="slot" if "switchback" in content else content.get("unit") or (columns and columns.unit) or "row",
         data="file" if columns else content.get("data", "exposures"),
         variants=tuple((name, float(weight)) for name, weight in content["variants"].items()),
         control=str(content["control"]),
@@ -227,6 +234,7 @@ def _construct(file: DesignFile) -> Design:
             for variant, given in content.get("parameters", {}).items()
         ),
         file=columns,
+        switchback=read_switchback(content["switchback"], content["variants"]) if "switchback" in content else None,
         source=str(file.path),
     )
 

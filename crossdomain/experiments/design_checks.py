@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 
 from crossdomain.experiments.design_file import DesignFile
 from crossdomain.experiments.design_parts import Metric
+from crossdomain.experiments.switchback_design import check_switchback
 
 if TYPE_CHECKING:
     from crossdomain.experiments.design import Design
-
-PLATFORM_DIMENSIONS = ("activity", "sides")
-"""Attributes of units over the platform's tables: see ``platform_parts``."""
 
 
 def check_agreement(file: DesignFile, design: Design) -> None:
@@ -24,6 +22,8 @@ def check_agreement(file: DesignFile, design: Design) -> None:
     """
     _check_arms(file, design)
     _check_dates(file, design)
+    if design.switchback is not None:
+        check_switchback(file, design, design.switchback)
     _check_metrics(file, design)
     _check_data(file, design)
     _check_sequential(file, design)
@@ -86,25 +86,20 @@ def _check_metric(file: DesignFile, where: Sequence[str | int], metric: Metric, 
                 raise file.error([*where, "cuped"], f"{name!r} is not among data.covariates")
 
 
-def _check_dimensions(file: DesignFile, design: Design) -> None:
-    for dimension in design.dimensions:
-        if dimension not in PLATFORM_DIMENSIONS:
-            known = ", ".join(PLATFORM_DIMENSIONS)
-            raise file.error(["dimensions"], f"{dimension!r} is not known of units before their exposure: {known}")
-
-
 def _check_data(file: DesignFile, design: Design) -> None:
     if design.data == "file":
         _check_columns(file, design)
         return
+    if design.switchback is not None:
+        raise file.error(["switchback"], "is analysed from a file only: give data with the columns of the file")
+    if design.unit == "slot":
+        raise file.error(["unit"], "slot is the unit of a switchback, and needs its key switchback")
     if (design.data == "counts") != (design.unit == "trial"):
         raise file.error(["unit"], "trial is the unit of daily counts, and theirs only")
     if design.data == "counts" and not design.sample_ratio_metrics:
         raise file.error(["sample_ratio_metrics"], "daily counts need a count that must split by the weights")
     if design.data == "exposures" and design.sample_ratio_metrics:
         raise file.error(["sample_ratio_metrics"], "belongs to daily counts; exposures are checked by their units")
-    if design.data == "exposures":
-        _check_dimensions(file, design)
     if design.data == "counts":
         for key in ("cuped_days", "exposure_event", "trigger", "segments", "dimensions"):
             if file.content.get(key):
@@ -113,9 +108,11 @@ def _check_data(file: DesignFile, design: Design) -> None:
 
 def _check_columns(file: DesignFile, design: Design) -> None:
     assert design.file is not None
-    if "unit" in file.content:
+    if "unit" in file.content and not (design.switchback and file.content["unit"] == "slot"):
         raise file.error(["unit"], "with a file the column of units is data.unit")
-    if (design.file.time is None) != (design.file.events is None):
+    if design.switchback is None and design.file.slot is not None:
+        raise file.error(["data", "slot"], "belongs to a switchback: give its key, or name the column as data.cluster")
+    if design.switchback is None and (design.file.time is None) != (design.file.events is None):
         raise file.error(["data"], "time of exposure and columns of events belong together: give both or none")
     if design.file.events and design.file.unit is None:
         raise file.error(["data", "unit"], "is required to join exposures to events")

@@ -15,6 +15,7 @@ AnalysisMethod = Literal["fixed", "group_sequential", "always_valid"]
 Spending = Literal["obrien_fleming", "pocock"]
 Correction = Literal["holm", "benjamini_hochberg", "none"]
 Better = Literal["higher", "lower"]
+SlotScheme = Literal["independent", "blocks", "weekdays"]
 
 EXPOSURES = "exposures"
 """Denominator of a ratio that counts the unit's exposures instead of events."""
@@ -209,6 +210,26 @@ FIXED_WEIGHTS = Allocation()
 
 
 @dataclass(frozen=True)
+class Switchback:
+    """Randomisation over time: everybody gets the variant of the time slot.
+
+    Attributes:
+        slot_minutes: Length of a slot; whole slots make a day, or whole days make a slot.
+        burn_in_minutes: Beginning of each slot that is left out, since the slot before still acts in it.
+        scheme: ``independent``: each slot by itself. ``blocks``: consecutive slots of a block get every variant by its
+            weight, in random order. ``weekdays``: so do the slots of one weekday and time in consecutive weeks.
+        block_slots: Slots of a block (weeks, with ``weekdays``); 1 where slots are independent.
+        dealt: Whether the schedule is the one that the design deals (``here``), or came from ``elsewhere``.
+    """
+
+    slot_minutes: int
+    burn_in_minutes: int = 0
+    scheme: SlotScheme = "independent"
+    block_slots: int = 1
+    dealt: Literal["here", "elsewhere"] = "here"
+
+
+@dataclass(frozen=True)
 class EventColumns:
     """Columns of an analyst's file of events.
 
@@ -231,10 +252,13 @@ class FileColumns:
         variant: The arm.
         unit: The unit of randomisation; None: a row is a unit. Rows of a unit are added up.
         covariates: Columns known before the experiment.
-        cluster: What was randomised as one (lecturer, slot), above the unit; None: the unit.
+        cluster: What was randomised as one (lecturer, shop), above the unit; None: the unit.
         day: The day of a row (of a first exposure); None: not known.
-        time: When a unit was exposed, for exposures that are joined to events; None: unit rows.
+        time: When a unit was exposed, for exposures that are joined to events, or when a row of a switchback
+            happened; None: unit rows.
         events: Columns of the file of events; None: the file has the metrics' columns itself.
+        slot: Time slot of a switchback's row; None: it follows from ``time``.
+        block: Block within which the clusters were randomised; only of rows that were placed in their slots.
     """
 
     variant: str
@@ -244,3 +268,5 @@ class FileColumns:
     day: str | None = None
     time: str | None = None
     events: EventColumns | None = None
+    slot: str | None = None
+    block: str | None = None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from datetime import date
+from fractions import Fraction
 from typing import Any
 
 from crossdomain.experiments.design_file import DesignFile
@@ -16,6 +18,7 @@ from crossdomain.experiments.design_parts import (
     Metric,
     MetricKind,
     Selection,
+    Switchback,
     Winsorizing,
 )
 
@@ -23,6 +26,7 @@ Where = list[str | int]
 
 _EVENT_COLUMNS = ("value", "quantity")
 _EVENT_ATTRIBUTES = ("campaign_id", "channel", "domain", "item_id", "placement")
+_LONGEST_BLOCK = 1000
 _SELECTION_KEYS = {"events", "subtract", "column", "where", "days"}
 _OF_KIND = {
     "mean": {"winsorize", "cuped"},
@@ -60,6 +64,19 @@ def read_file_columns(content: Mapping[str, Any]) -> FileColumns:
         columns = EventColumns(events.get("unit", content.get("unit")), events["time"], events["type"])
     plain = {key: value for key, value in content.items() if key not in ("covariates", "events")}
     return FileColumns(**plain, covariates=tuple(content.get("covariates", ())), events=columns)
+
+
+def read_switchback(content: Mapping[str, Any], weights: Mapping[str, float]) -> Switchback:
+    """Randomisation over time slots; blocks are as short as the weights allow, unless said."""
+    balanced = content.get("scheme", "independent") != "independent"
+    return Switchback(**{"block_slots": _shortest_block(list(weights.values())) if balanced else 1, **content})
+
+
+def _shortest_block(weights: Sequence[float]) -> int:
+    """Fewest slots that weights split into whole numbers; a third may be written to a few digits."""
+    if not all(math.isfinite(weight) for weight in weights):
+        return 1  # refused with its key later
+    return math.lcm(*(Fraction(weight).limit_denominator(_LONGEST_BLOCK).denominator for weight in weights))
 
 
 def read_metric(file: DesignFile, position: int, columns: FileColumns | None) -> Metric:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -13,12 +14,15 @@ from crossdomain.experiments.comparing import adjust, compare_all
 from crossdomain.experiments.deciding import decide
 from crossdomain.experiments.design import Design
 from crossdomain.experiments.design_parts import Metric
-from crossdomain.experiments.file_checks import check_rows
+from crossdomain.experiments.file_checks import arms_of_clusters, check_rows
 from crossdomain.experiments.metrics import Window
 from crossdomain.experiments.monitoring import Progress, interval_any_day, level_now, measure_progress
-from crossdomain.experiments.results import Analysis, DailyEffect, MetricResult, Part
+from crossdomain.experiments.results import Analysis, CheckResult, DailyEffect, MetricResult, Part
+from crossdomain.experiments.skew_warnings import skewness_warnings
+from crossdomain.experiments.slot_checks import check_slots
+from crossdomain.experiments.slot_rows import place_rows
 from crossdomain.experiments.unit_metrics import build_samples, covariate_columns, metric_columns
-from crossdomain.experiments.unit_rows import Flags, UnitRows, read_unit_rows
+from crossdomain.experiments.unit_rows import Codes, Flags, UnitRows, read_unit_rows
 from crossdomain.stats.distributions import normal_critical
 
 MOST_VALUES = 20
@@ -37,7 +41,8 @@ def needed_columns(design: Design) -> list[str]:
             f"{design.source}: describes the platform's tables, not a file: give data with the columns of the file, "
             "or see `crossdomain experiment show`"
         )
-    named = [columns.unit, columns.variant, columns.cluster, columns.day, columns.time, *columns.covariates]
+    named = [columns.unit, columns.variant, columns.cluster, columns.day, columns.time, columns.slot]
+    named += columns.covariates
     if columns.events is None:
         for metric in design.metrics:
             named += [*metric_columns(metric), *covariate_columns(metric)]
@@ -45,24 +50,36 @@ def needed_columns(design: Design) -> list[str]:
     return list(dict.fromkeys(name for name in (*named, *design.dimensions) if name is not None))
 
 
-def analyze_rows(design: Design, table: pa.Table) -> Analysis:
+def analyze_rows(design: Design, table: pa.Table, zone: ZoneInfo) -> Analysis:
     """Analyses unit rows.
 
     Args:
         design: A design of a file.
         table: The columns of ``needed_columns``; the order of the rows changes nothing.
+        zone: The business zone, in which the slots of a switchback begin.
 
     Raises:
         InputError: A column cannot be used as the design says.
     """
-    rows = read_unit_rows(design, table)
-    days = _days(design, rows)
+    if design.switchback is None:
+        rows = read_unit_rows(design, table)
+        days = _days(design, rows)
+        return _analyze(design, rows, days, check_rows(design, rows, days), rows.arm)
+    placed = place_rows(design, table, zone)
+    rows = read_unit_rows(placed.design, placed.table)
+    checks = check_slots(placed, rows, zone)
+    return _analyze(placed.design, rows, _days(placed.design, rows), checks, arms_of_clusters(rows))
+
+
+def _analyze(
+    design: Design, rows: UnitRows, days: Sequence[date], checks: tuple[CheckResult, ...], randomised: Codes
+) -> Analysis:
+    """Analysis of rows whose days and checks are known; ``randomised`` are the arms of what was randomised."""
     window = Window(min(days), max(days)) if days else None
-    units = np.bincount(rows.arm, minlength=len(design.variants))
+    units = np.bincount(randomised, minlength=len(design.variants))
     progress = measure_progress(
         design, units=int(units.sum()), day=(window.last - (design.start or window.first)).days + 1 if window else None
     )
-    checks = check_rows(design, rows, days)
     results = compare_all(design, build_samples(design, rows), window, progress=progress)
     return Analysis(
         design=design,
@@ -73,6 +90,7 @@ def analyze_rows(design: Design, table: pa.Table) -> Analysis:
         decisions=decide(design, results, checks, progress),
         parts=tuple(_parts(design, rows, window, progress)),
         daily=tuple(_daily(design, rows)),
+        warnings=tuple(skewness_warnings(design, rows)),
     )
 
 

@@ -31,12 +31,19 @@ def check_rows(design: Design, rows: UnitRows, days: Sequence[date]) -> tuple[Ch
         days: Days of the rows, sorted; empty where they are not dates.
     """
     return (
+        *check_units(design, rows),
+        *_before(design, rows),
+        *_days(design, rows, days),
+    )
+
+
+def check_units(design: Design, rows: UnitRows) -> tuple[CheckResult, ...]:
+    """Checks of the split, of what is left out and of the metrics' values: those that ask for no time."""
+    return (
         *_sample_ratios(design, rows),
         *_left_out(design, rows),
         *_empty_arms(design, rows),
         *_values(design, rows),
-        *_before(design, rows),
-        *_days(design, rows, days),
     )
 
 
@@ -52,8 +59,11 @@ def _sample_ratios(design: Design, rows: UnitRows) -> Iterator[CheckResult]:
             }
             yield sample_ratio_check(design, counts, of=name)
         return
-    randomised = rows.arm if rows.cluster is None else _arm_of_cluster(rows)
-    yield sample_ratio_check(design, _by_variant(design, randomised))
+    if rows.cluster is not None:
+        # Units come and go with their clusters: their split by a dimension or a day says nothing.
+        yield sample_ratio_check(design, _by_variant(design, arms_of_clusters(rows)))
+        return
+    yield sample_ratio_check(design, _by_variant(design, rows.arm))
     for dimension in design.dimensions:
         codes, labels = rows.labels(dimension)
         pairs = np.unique(np.stack([codes, rows.unit]), axis=1)
@@ -81,7 +91,7 @@ def _trials(design: Design) -> tuple[str, ...]:
 def _left_out(design: Design, rows: UnitRows) -> Iterator[CheckResult]:
     assert design.file is not None
     left = rows.left_out
-    what = "units" if rows.cluster is None else "clusters"
+    what = "units" if rows.cluster is None else "clusters" if design.switchback is None else "slots"
     if design.file.unit is not None or design.file.cluster is not None:
         yield CheckResult(
             design.experiment_id,
@@ -192,7 +202,8 @@ def _by_variant(design: Design, arm: Codes) -> dict[str, int]:
     return {variant: int(count) for (variant, _), count in zip(design.variants, counts, strict=True)}
 
 
-def _arm_of_cluster(rows: UnitRows) -> Codes:
+def arms_of_clusters(rows: UnitRows) -> Codes:
+    """Arm of each cluster, where clusters were randomised."""
     assert rows.cluster is not None
     _, first = np.unique(rows.cluster, return_index=True)
     return rows.arm[first]

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from crossdomain.experiments.deciding import summarize_decisions
+from crossdomain.experiments.design_parts import Switchback
 from crossdomain.experiments.plots import draw_days, draw_effects, draw_split
-from crossdomain.experiments.results import Analysis, Decision, MetricResult
+from crossdomain.experiments.results import Analysis, CheckResult, Decision, MetricResult
 from crossdomain.experiments.words import Language, words
 
 _STYLE = """
@@ -79,7 +80,14 @@ def _facts(analysis: Analysis, language: Language) -> str:
     if analysis.window is not None:
         facts.append((said["days"], f"{analysis.window.first} – {analysis.window.last}"))
     facts.append((said["method"], said[design.analysis]))
+    if design.switchback is not None:
+        facts.append((said["slots"], _slots(design.switchback, said)))
     return "".join(f"<p><b>{name}</b> {escape(value)}</p>" for name, value in facts if value)
+
+
+def _slots(switchback: Switchback, said: Mapping[str, str]) -> str:
+    lengths = f"{switchback.slot_minutes} {said['minutes']}, {said['burn_in']} {switchback.burn_in_minutes}"
+    return f"{lengths}; {said[f'scheme_{switchback.scheme}']}"
 
 
 def _banner(analysis: Analysis, language: Language) -> str:
@@ -88,12 +96,19 @@ def _banner(analysis: Analysis, language: Language) -> str:
     found = []
     if failed:
         found.append(f'<div class="banner harm">{said["failed"]}: {escape(", ".join(failed))}</div>')
+    found += [f'<div class="banner none">{_warned(one, said)}</div>' for one in analysis.warnings]
     if whole is not None:
         kind = whole.decision or "none"
         name = f" · {escape(whole.variant)}" if whole.decision == "ship" else ""
         found.append(f'<div class="banner {kind}">{said["decision"]}: {said[kind]}{name}</div>')
     found.append(_decisions(analysis.decisions, language))
     return "".join(found)
+
+
+def _warned(warning: CheckResult, said: Mapping[str, str]) -> str:
+    """A warning in the page's language, and its numbers."""
+    sort, _, metric = warning.check_name.partition(":")
+    return f"{said['warning']} · {escape(metric)}: {said[f'about_{sort}']} ({escape(warning.detail)})"
 
 
 def _decisions(decisions: Sequence[Decision], language: Language) -> str:
@@ -113,7 +128,7 @@ def _results(results: Sequence[MetricResult], language: Language) -> str:
 
 def _result_row(result: MetricResult, said: Mapping[str, str]) -> tuple[str, ...]:
     name = result.metric + (f" ({said['primary']})" if result.is_primary else "")
-    units = f"{result.n:,} / {result.n_control:,}"
+    units = "" if result.verdict == "too_small" else f"{result.n:,} / {result.n_control:,}"
     means = (_number(result.mean_control), _number(result.mean))
     if result.estimate is None:
         return (name, result.variant, *means, said[result.verdict], "", "", "", "", "", units)

@@ -3,47 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
-from crossdomain.errors import InputError
 from crossdomain.experiments.design import Design
 from crossdomain.experiments.design_parts import Expected
+from crossdomain.experiments.plan import CURVE, Plan, asked, is_adjusted
+from crossdomain.experiments.slot_planning import plan_slots
 from crossdomain.stats.always_valid import always_valid, mixing_variance
 from crossdomain.stats.distributions import normal_critical, normal_p
 from crossdomain.stats.power import power_of_z, units_for_means, units_for_proportions
 from crossdomain.stats.sequential import Boundaries, crossing_probabilities, drift_for, spending_boundaries
-
-_CURVE = 41
-"""Points of the power curve, from no effect to twice the minimum one."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What an experiment needs.
-
-    Attributes:
-        metric: The primary metric.
-        effect: Effect to find, in the metric's unit; its sign is that of good.
-        relative_effect: The same as a share of the expected mean; None where that is 0.
-        alpha: Level of one treatment's test, after dividing by the number of treatments.
-        power: Wanted probability.
-        units: Units over all arms.
-        units_per_variant: Units of each variant, by its weight, rounded up.
-        days: Days until then; None where nobody knows how many units come a day.
-        fixed_units: Units over all arms that a fixed analysis without CUPED would need.
-        curve: Pairs of effect and power at these units.
-    """
-
-    metric: str
-    effect: float
-    relative_effect: float | None
-    alpha: float
-    power: float
-    units: int
-    units_per_variant: dict[str, int]
-    days: int | None
-    fixed_units: int
-    curve: tuple[tuple[float, float], ...]
 
 
 def make_plan(design: Design) -> Plan:
@@ -52,7 +20,8 @@ def make_plan(design: Design) -> Plan:
     Units are those of the treatment that needs most, since arms may differ in weight; with several treatments each is
     tested at alpha over their number (the first step of Holm's procedure). CUPED multiplies the variance by one minus
     the squared correlation; a group sequential analysis multiplies the units by the square of its drift over the
-    fixed test's; an always-valid one is planned for its last day, so that it mostly ends earlier.
+    fixed test's; an always-valid one is planned for its last day, so that it mostly ends earlier. A switchback's units
+    are slots: see ``plan_slots``.
 
     Args:
         design: A design with ``expected`` and ``minimum_effect``.
@@ -60,11 +29,13 @@ def make_plan(design: Design) -> Plan:
     Raises:
         InputError: These are missing, or do not fit the primary metric.
     """
-    expected, effect = _asked(design)
+    if design.switchback is not None:
+        return plan_slots(design)
+    expected, effect = asked(design)
     alpha = design.alpha / len(design.treatments)
     weights = dict(design.variants)
     growth = _growth(design, alpha)
-    kept = 1 - expected.correlation**2 if _adjusted(design) else 1.0
+    kept = 1 - expected.correlation**2 if is_adjusted(design) else 1.0
     fixed = max(
         _units_of_control(design, expected, effect, alpha, weights[treatment] / weights[design.control])
         for treatment in design.treatments
@@ -84,29 +55,6 @@ def make_plan(design: Design) -> Plan:
         fixed_units=math.ceil(fixed / weights[design.control]),
         curve=_curve(design, effect, alpha),
     )
-
-
-def _asked(design: Design) -> tuple[Expected, float]:
-    """What is expected, and the effect to find with the sign of what is good."""
-    expected, wanted = design.expected, design.minimum_effect
-    if expected is None:
-        raise InputError(f"{design.source}: expected: is required for a plan: give mean, and deviation of a unit")
-    if wanted is None:
-        raise InputError(f"{design.source}: minimum_effect: is required for a plan: give relative or absolute")
-    size = wanted.value * abs(expected.mean) if wanted.relative else wanted.value
-    if size == 0:
-        raise InputError(f"{design.source}: minimum_effect: a share of an expected mean of 0 is nothing")
-    metric = design.metric(design.primary_metric)
-    if metric.kind == "proportion" and not 0 < expected.mean < 1:
-        raise InputError(f"{design.source}: expected.mean: {expected.mean:g} is no proportion")
-    if metric.kind != "proportion" and expected.deviation is None:
-        raise InputError(f"{design.source}: expected.deviation: is required for a metric of kind {metric.kind}")
-    return expected, size if metric.better == "higher" else -size
-
-
-def _adjusted(design: Design) -> bool:
-    metric = design.metric(design.primary_metric)
-    return metric.cuped or metric.covariate is not None
 
 
 def _units_of_control(design: Design, expected: Expected, effect: float, alpha: float, ratio: float) -> float:
@@ -131,16 +79,16 @@ def _curve(design: Design, effect: float, alpha: float) -> tuple[tuple[float, fl
     if design.analysis == "group_sequential":
         bounds = _boundaries(design, alpha)
         drift = drift_for(design.power, bounds)
-        for step in range(_CURVE):
-            share = 2 * step / (_CURVE - 1)
+        for step in range(CURVE):
+            share = 2 * step / (CURVE - 1)
             crossed = crossing_probabilities(bounds.information, bounds.critical, drift=drift * share)[-1]
             points.append((effect * share, crossed))
         return tuple(points)
     critical = _last_critical(alpha) if design.analysis == "always_valid" else normal_critical(alpha)
     drift = critical + normal_critical(2 * (1 - design.power))
     level = normal_p(critical)
-    for step in range(_CURVE):
-        share = 2 * step / (_CURVE - 1)
+    for step in range(CURVE):
+        share = 2 * step / (CURVE - 1)
         points.append((effect * share, power_of_z(drift * share, 1.0, alpha=level)))
     return tuple(points)
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from crossdomain.charts.svg import INK, LINE, SOFT, Drawing, text_width
-from crossdomain.experiments.planning import Plan
+from crossdomain.experiments.plan import Plan
 from crossdomain.experiments.results import Analysis, DailyEffect, MetricResult
 from crossdomain.experiments.words import Language, words
 

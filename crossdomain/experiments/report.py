@@ -18,6 +18,7 @@ def summarize(
     checks: Sequence[CheckResult],
     decisions: Sequence[Decision] = (),
     parts: Sequence[Part] = (),
+    warnings: Sequence[CheckResult] = (),
 ) -> dict[str, Any]:
     """The results as one JSON-able document.
 
@@ -27,10 +28,11 @@ def summarize(
         checks: Its checks.
         decisions: Its decisions.
         parts: Results by segment and dimension.
+        warnings: What to bear in mind with the numbers; ``trusted`` does not depend on them.
 
     Returns:
         ``experiment_id``, ``name``, ``first_ds``, ``last_ds``, ``trusted`` (no check failed), ``srm``
-        ({p, ok}; the smallest p of several), ``checks``, ``metrics``: name to variant to estimate, low,
+        ({p, ok}; the smallest p of several), ``checks``, ``warnings``, ``metrics``: name to variant to estimate, low,
         high, p, p_adjusted, relative, relative_low, relative_high, mean, mean_control, n, n_control, verdict, …;
         ``decision`` (of the whole; null where none may be made) with its ``decision_variant`` and ``decision_rule``,
         ``decisions`` by variant; ``segments`` and ``dimensions`` by name (and value) as ``metrics``.
@@ -50,9 +52,8 @@ def summarize(
         "last_ds": last.isoformat() if last else None,
         "trusted": all(check.ok for check in checks),
         "srm": {"p": min(tested, default=None), "ok": all(check.ok for check in ratios)},
-        "checks": [
-            {name: value for name, value in asdict(check).items() if name != "experiment_id"} for check in checks
-        ],
+        "checks": _plain(checks),
+        "warnings": _plain(warnings),
         "metrics": {metric.name: {} for metric in design.metrics} | _by_metric(metrics),
         "decision": whole.decision if whole else None,
         "decision_variant": whole.variant if whole else None,
@@ -63,6 +64,10 @@ def summarize(
         "segments": {part.name: _by_metric(part.metrics) for part in parts if part.kind == "segment"},
         "dimensions": dimensions,
     }
+
+
+def _plain(checks: Sequence[CheckResult]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in asdict(check).items() if name != "experiment_id"} for check in checks]
 
 
 def _by_metric(metrics: Sequence[MetricResult]) -> dict[str, dict[str, Any]]:
@@ -87,6 +92,7 @@ def describe(summary: Mapping[str, Any], *, language: Language = "en") -> str:
     lines = [f"{summary['name'][language]} ({summary['experiment_id']}){span}"]
     lines.append(f"  {said['passed'] if summary['trusted'] else said['failed']}")
     lines += [f"  ✗ {check['check_name']}: {check['detail']}" for check in summary["checks"] if not check["ok"]]
+    lines += [f"  ! {one['check_name']}: {one['detail']}" for one in summary["warnings"]]
     rows = [(name, variant, row) for name, arms in summary["metrics"].items() for variant, row in arms.items()]
     rows.sort(key=lambda row: not row[2]["is_primary"])  # stable: the design's order stays
     lines += [_line(*row, said) for row in rows]

@@ -31,13 +31,13 @@ class MetricResult:
         relative_high: Upper end.
         mean: Mean, share, ratio or quantile of the variant, unadjusted; None without units.
         mean_control: The same of the control.
-        n: Units (trials) of the variant.
-        n_control: Units (trials) of the control.
+        n: Units (trials) of the variant; 0 where the verdict is ``too_small``, which tells no number.
+        n_control: Units (trials) of the control; 0 likewise.
         alpha: One minus the confidence.
         method: Test and interval.
-        relative_method: ``delta`` (raw control mean as the base) or ``log``.
+        relative_method: ``delta`` (raw control mean as the base), ``log`` or ``fieller``.
         verdict: ``measured``, or why not: ``too_few_units``, ``zero_variance``, ``zero_denominator``,
-            ``not_finite``, ``missing_values``.
+            ``not_finite``, ``missing_values``, of a part ``too_small``.
         first_ds: First business day that counts; None where a file does not say.
         last_ds: Last business day that counts.
         se: Standard error of the estimate.
@@ -171,6 +171,7 @@ class Analysis:
         decisions: One a variant; empty where they are made elsewhere.
         parts: Results by segment and dimension.
         daily: The primary metric day by day.
+        warnings: What stands above the result and lets it be decided on: checks that did not pass, but void nothing.
     """
 
     design: Design
@@ -181,6 +182,7 @@ class Analysis:
     decisions: tuple[Decision, ...] = ()
     parts: tuple[Part, ...] = ()
     daily: tuple[DailyEffect, ...] = ()
+    warnings: tuple[CheckResult, ...] = ()
 
 
 @dataclass(frozen=True)

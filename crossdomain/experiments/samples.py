@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+from crossdomain.stats.blocks import BlockedSums
 from crossdomain.stats.clusters import ClusteredMean
-from crossdomain.stats.cuped import MeanAndCovariate, RatioAndCovariate
+from crossdomain.stats.cuped import ClusteredAndCovariate, MeanAndCovariate, RatioAndCovariate
 from crossdomain.stats.moments import Moments, PairMoments
 from crossdomain.stats.proportions import Successes
 from crossdomain.stats.quantiles import Quantile
@@ -24,7 +26,18 @@ class NoSample:
     n: int
 
 
-Sample = Successes | Moments | PairMoments | MeanAndCovariate | RatioAndCovariate | ClusteredMean | Quantile | NoSample
+Sample = (
+    Successes
+    | Moments
+    | PairMoments
+    | MeanAndCovariate
+    | RatioAndCovariate
+    | ClusteredMean
+    | ClusteredAndCovariate
+    | BlockedSums
+    | Quantile
+    | NoSample
+)
 
 
 def sample_mean(sample: Sample) -> float | None:
@@ -39,8 +52,11 @@ def sample_mean(sample: Sample) -> float | None:
         return sample.mean
     if isinstance(sample, MeanAndCovariate):
         return float(sample.mean(0))
-    if isinstance(sample, RatioAndCovariate):
+    if isinstance(sample, RatioAndCovariate | ClusteredAndCovariate):
         return None if sample.sums[1] == 0 else float(sample.mean(0) / sample.mean(1))
+    if isinstance(sample, BlockedSums):
+        total = math.fsum(sample.y)
+        return math.fsum(sample.x) / total if total else None
     pairs = sample.moments if isinstance(sample, ClusteredMean) else sample
     return None if pairs.y == 0 else pairs.ratio
 

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from crossdomain.errors import InputError
 from crossdomain.experiments.design import Design
 from crossdomain.experiments.monitoring import Progress, level_now
-from crossdomain.experiments.planning import Plan, make_plan
+from crossdomain.experiments.plan import Plan
+from crossdomain.experiments.planning import make_plan
 from crossdomain.stats.distributions import normal_critical
 
 Floats = npt.NDArray[np.float64]
@@ -60,6 +61,8 @@ def rehearse(design: Design, *, experiments: int, seed: int) -> Rehearsal:
     Raises:
         InputError: The design cannot be planned, or the rehearsal would take too long.
     """
+    if design.switchback is not None:
+        raise InputError(f"{design.source}: switchback: a rehearsal deals units, not slots: `plan` says what they find")
     plan = make_plan(design)
     arms = (plan.units_per_variant[design.control], plan.units_per_variant[design.treatments[0]])
     assert design.expected is not None

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from crossdomain.experiments.design import Design
 from crossdomain.experiments.design_parts import Metric, Selection
@@ -21,6 +22,8 @@ from crossdomain.stats.winsorizing import Values, cut, pooled_caps
 
 if TYPE_CHECKING:
     import duckdb
+
+Days = npt.NDArray[np.datetime64]
 
 
 def state_samples(
@@ -44,7 +47,7 @@ def state_samples(
     made = False
     for metric in design.metrics:
         arms = {variant: by_moments[metric.name, variant] for variant, _ in design.variants}
-        if _needs_units(metric) and not made:
+        if needs_units(metric) and not made:
             make_totals()
             made = True
         for variant, sample in _of_metric(con, design, metric, arms, until):
@@ -52,7 +55,8 @@ def state_samples(
     return found
 
 
-def _needs_units(metric: Metric) -> bool:
+def needs_units(metric: Metric) -> bool:
+    """Whether moments do not suffice for a metric."""
     return metric.kind == "quantile" or metric.winsorize is not None
 
 
@@ -75,11 +79,11 @@ def _winsorized(
     caps = metric.winsorize
     assert caps is not None
     place = design.metrics.index(metric)
-    arms = {variant: _units(con, metric, f"x{place}", variant, until) for variant, _ in design.variants}
+    arms = {variant: unit_values(con, metric, f"x{place}", variant, until)[0] for variant, _ in design.variants}
     bounds = pooled_caps(list(arms.values()), lower=caps.lower, upper=caps.upper, ignore_zeros=caps.ignore_zeros)
     for variant, values in arms.items():
         if metric.cuped:
-            joint = joint_moments(cut(values, bounds), _units(con, metric, f"cx{place}", variant, until))
+            joint = joint_moments(cut(values, bounds), unit_values(con, metric, f"cx{place}", variant, until)[0])
             yield variant, MeanAndCovariate(joint.n, joint.sums, joint.products)
         else:
             yield variant, moments(cut(values, bounds))
@@ -91,37 +95,58 @@ def _quantiles(
     assert metric.quantile is not None
     place = design.metrics.index(metric)
     for variant, _ in design.variants:
-        units = _units(con, metric, f"x{place}", variant, until)
-        values, clusters = (units, None) if metric.per == "unit" else _events(con, metric, variant, until)
+        units, _ = unit_values(con, metric, f"x{place}", variant, until)
+        values, clusters = units, None
+        if metric.per == "event":
+            values, clusters, _ = event_values(con, metric, variant, until)
         try:
             yield variant, estimate_quantile(values, metric.quantile, clusters=clusters, alpha=design.alpha)
         except Unmeasurable as reason:
             yield variant, NoSample(reason.verdict, len(units))
 
 
-def _units(con: duckdb.DuckDBPyConnection, metric: Metric, column: str, variant: str, until: date) -> Values:
-    """A number of the units of an arm whose days are over, ordered by unit."""
+def unit_values(
+    con: duckdb.DuckDBPyConnection, metric: Metric, column: str, variant: str, until: date
+) -> tuple[Values, Days]:
+    """A number of the units of an arm whose days are over, and the day on which each came; ordered by unit.
+
+    Args:
+        con: Connection with temporary table ``experiment_totals``.
+        metric: The metric.
+        column: Column of the table.
+        variant: The arm.
+        until: Last business day that counts.
+    """
     found = con.execute(
-        f"SELECT CAST({column} AS DOUBLE) AS value FROM experiment_totals "  # noqa: S608 - a name of our own
+        f"SELECT CAST({column} AS DOUBLE) AS value, first_ds FROM experiment_totals "  # noqa: S608 - a name of our own
         "WHERE variant = ? AND first_ds <= ? ORDER BY unit",
         [variant, until - timedelta(days=matured_after(metric))],
     ).fetchnumpy()
-    return np.asarray(found["value"], dtype=np.float64)
+    return np.asarray(found["value"], dtype=np.float64), np.asarray(found["first_ds"], dtype="datetime64[D]")
 
 
-def _events(
+def event_values(
     con: duckdb.DuckDBPyConnection, metric: Metric, variant: str, until: date
-) -> tuple[Values, np.ndarray[tuple[int], np.dtype[np.int64]]]:
-    """Values of the single events of an arm, and the number of the unit that each is of; read from all its days."""
+) -> tuple[Values, npt.NDArray[np.int64], Days]:
+    """Values of the single events of an arm, with the number of their unit and the day on which it came.
+
+    Args:
+        con: Connection with temporary table ``experiment_totals`` and view ``clean.events``, whose days are all read.
+        metric: A metric of single events.
+        variant: The arm.
+        until: Last business day that counts.
+    """
     chosen = metric.numerator
     assert isinstance(chosen, Selection)
     bind = Binder()
     amount = {"value": "e.value", "quantity": "e.quantity", None: "1"}[chosen.column]
     found = con.execute(
-        f"SELECT CAST(coalesce({amount}, 0) AS DOUBLE) AS value, dense_rank() OVER (ORDER BY t.unit) AS unit "  # noqa: S608
+        f"SELECT CAST(coalesce({amount}, 0) AS DOUBLE) AS value, dense_rank() OVER (ORDER BY t.unit) AS unit, "  # noqa: S608
+        "t.first_ds "
         "FROM experiment_totals AS t JOIN clean.events AS e ON e.account = t.unit "
         f"WHERE t.variant = {bind(variant)} AND e.ds <= {bind(until)} AND e.ts >= t.first_ts "
         f"AND {condition(chosen.events, chosen, bind)} ORDER BY t.unit, value",
         bind.values,
     ).fetchnumpy()
-    return np.asarray(found["value"], dtype=np.float64), np.asarray(found["unit"], dtype=np.int64)
+    values, units = np.asarray(found["value"], dtype=np.float64), np.asarray(found["unit"], dtype=np.int64)
+    return values, units, np.asarray(found["first_ds"], dtype="datetime64[D]")

@@ -12,9 +12,10 @@ from crossdomain.experiments.design import Design
 from crossdomain.experiments.design_parts import Metric
 from crossdomain.experiments.samples import NoSample, Sample
 from crossdomain.experiments.unit_rows import Codes, Flags, Floats, UnitRows, sums_by
+from crossdomain.stats.blocks import BlockedSums
 from crossdomain.stats.clusters import ClusteredMean
 from crossdomain.stats.comparison import Unmeasurable
-from crossdomain.stats.cuped import MeanAndCovariate, RatioAndCovariate
+from crossdomain.stats.cuped import ClusteredAndCovariate, MeanAndCovariate, RatioAndCovariate
 from crossdomain.stats.exact_sums import joint_moments, moments, pair_moments
 from crossdomain.stats.proportions import Successes
 from crossdomain.stats.quantiles import estimate_quantile
@@ -90,7 +91,8 @@ def usable_rows(design: Design, rows: UnitRows, metric: Metric) -> tuple[Flags, 
     if metric.missing == "refuse":
         return every, "missing_values"
     there = np.logical_and.reduce([rows.numbers(name)[1] for name in metric_columns(metric)])
-    if design.file is not None and design.file.day is not None:
+    # The arms of a switchback take turns within a day: leaving days out would compare nothing better.
+    if design.file is not None and design.file.day is not None and design.switchback is None:
         days, labels = rows.labels(design.file.day)
         lacking = np.zeros(len(labels), dtype=bool)
         lacking[days[~there]] = True
@@ -108,11 +110,8 @@ def _samples(design: Design, rows: UnitRows, metric: Metric) -> Iterator[Sample]
     if metric.kind == "quantile":
         yield from _quantiles(design, part, metric)
         return
-    x, y = _values(part, metric)
-    if metric.winsorize is not None:
-        caps = metric.winsorize
-        x = cut(x, pooled_caps([x], lower=caps.lower, upper=caps.upper, ignore_zeros=caps.ignore_zeros))
-    before = [_covariate(part, name) for name in covariate_columns(metric)]
+    x, y = _measured(part, metric)
+    before = [covariate_values(part, name) for name in covariate_columns(metric)]
     trials = metric.kind == "proportion" and y is not None and design.file is not None and design.file.unit is None
     for arm in range(len(design.variants)):
         yield _sample(part, metric, part.arm == arm, (x, y, before), trials=trials)
@@ -124,10 +123,12 @@ def _sample(
     x, y, before = values
     columns = [column[of_arm] for column in (x, *([] if y is None else [y]), *before)]
     units = int(of_arm.sum())
-    if trials:
-        return Successes(*(_count(column, metric) for column in columns[:2]))
+    if rows.block is not None:
+        return _blocked(columns, rows.block[of_arm], int(rows.block.max(initial=-1)) + 1, pair=y is not None)
     if rows.cluster is not None:
         return _clustered(columns, rows.cluster[of_arm], pair=y is not None)
+    if trials:
+        return Successes(*(_count(column, metric) for column in columns[:2]))
     if before:
         joint = joint_moments(*columns)
         kind = MeanAndCovariate if y is None else RatioAndCovariate
@@ -149,8 +150,55 @@ def _clustered(columns: list[Floats], cluster: Codes, *, pair: bool) -> Sample:
     parts = sums if pair else [sums[0], sizes, *(one for column in sums[1:] for one in (column, sizes))]
     if len(parts) > 2:
         joint = joint_moments(*parts)
-        return RatioAndCovariate(joint.n, joint.sums, joint.products)
-    return pair_moments(*parts) if pair else ClusteredMean(pair_moments(*parts), units)
+        return ClusteredAndCovariate(joint.n, joint.sums, joint.products)
+    return ClusteredMean.of(parts[0], parts[1], units)
+
+
+def _blocked(columns: list[Floats], block: Codes, blocks: int, *, pair: bool) -> Sample:
+    """An arm by block; a mean gets the number of units as denominator."""
+    sums = [sums_by(block, column, blocks) for column in columns]
+    below = sums[1] if pair else np.bincount(block, minlength=blocks).astype(np.float64)
+    return BlockedSums(sums[0], below, len(block))
+
+
+def sums_of_clusters(design: Design, rows: UnitRows, metric: Metric) -> tuple[UnitRows, Floats, Floats] | None:
+    """Numerator and denominator of each cluster in a metric (of a mean the denominator is its number of units).
+
+    Args:
+        design: A design of a file whose clusters were randomised.
+        rows: Its units.
+        metric: The metric; caps are applied, a covariate is not.
+
+    Returns:
+        The units that have the metric, and the sums by their clusters; None where it is not measured, or a quantile.
+    """
+    found = measured_units(design, rows, metric)
+    if found is None:
+        return None
+    part, x, y = found
+    assert part.cluster is not None
+    clusters = int(part.cluster.max(initial=-1)) + 1
+    sizes = np.bincount(part.cluster, minlength=clusters).astype(np.float64)
+    below = sizes if y is None else sums_by(part.cluster, y, clusters)
+    return part, sums_by(part.cluster, x, clusters), below
+
+
+def measured_units(design: Design, rows: UnitRows, metric: Metric) -> tuple[UnitRows, Floats, Floats | None] | None:
+    """The units that have a metric, numerator (within its caps), denominator; None if not measured, or a quantile."""
+    chosen, verdict = usable_rows(design, rows, metric)
+    if verdict is not None or metric.kind == "quantile":
+        return None
+    part = rows if chosen.all() else rows.chosen(chosen)
+    return part, *_measured(part, metric)
+
+
+def _measured(rows: UnitRows, metric: Metric) -> tuple[Floats, Floats | None]:
+    """Numerator and denominator of each unit, the numerator within its caps."""
+    x, y = _values(rows, metric)
+    if metric.winsorize is not None:
+        caps = metric.winsorize
+        x = cut(x, pooled_caps([x], lower=caps.lower, upper=caps.upper, ignore_zeros=caps.ignore_zeros))
+    return x, y
 
 
 def _values(rows: UnitRows, metric: Metric) -> tuple[Floats, Floats | None]:
@@ -170,7 +218,7 @@ def _values(rows: UnitRows, metric: Metric) -> tuple[Floats, Floats | None]:
     return rows.totals(x), None
 
 
-def _covariate(rows: UnitRows, name: str) -> Floats:
+def covariate_values(rows: UnitRows, name: str) -> Floats:
     """A covariate of each unit; where it is missing, the mean of those that have one, which adjusts nothing."""
     values, known = rows.constants(name)
     if not known.all():

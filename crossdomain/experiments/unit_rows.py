@@ -51,6 +51,7 @@ class UnitRows:
         arm: Arm of each unit, as its place in the design's variants.
         cluster: Cluster of each unit, from 0; None where units were randomised.
         left_out: What is not in it.
+        block: Block of each unit, from 0, within which its cluster was randomised; None without blocks.
     """
 
     table: pa.Table
@@ -58,6 +59,7 @@ class UnitRows:
     arm: Codes
     cluster: Codes | None
     left_out: LeftOut
+    block: Codes | None = None
 
     @property
     def units(self) -> int:
@@ -126,8 +128,11 @@ class UnitRows:
     def chosen(self, rows: Flags) -> UnitRows:
         """The units that have a row among some rows, with those rows only."""
         kept, unit = np.unique(self.unit[rows], return_inverse=True)
-        cluster = None if self.cluster is None else np.unique(self.cluster[kept], return_inverse=True)[1]
-        return UnitRows(self.table.filter(pa.array(rows)), unit, self.arm[kept], cluster, self.left_out)
+        cluster, block = (
+            None if codes is None else np.unique(codes[kept], return_inverse=True)[1]
+            for codes in (self.cluster, self.block)
+        )
+        return UnitRows(self.table.filter(pa.array(rows)), unit, self.arm[kept], cluster, self.left_out, block)
 
 
 def sums_by(codes: Codes, values: Floats, length: int) -> Floats:
@@ -176,12 +181,16 @@ def read_unit_rows(design: Design, table: pa.Table) -> UnitRows:
     _, unit = np.unique(unit[kept], return_inverse=True)
     arm_of_unit = np.zeros(int(unit.max()) + 1 if len(unit) else 0, dtype=np.int64)
     arm_of_unit[unit] = arm
-    cluster = None
-    if columns.cluster:
-        _, codes = np.unique(randomised[kept], return_inverse=True)
-        cluster = np.zeros(len(arm_of_unit), dtype=np.int64)
-        cluster[unit] = codes
-    return UnitRows(table, unit, arm_of_unit, cluster, left_out)
+    cluster = _of_units(unit, randomised[kept], len(arm_of_unit)) if columns.cluster else None
+    block = _of_units(unit, _dense(table[columns.block]), len(arm_of_unit)) if columns.block else None
+    return UnitRows(table, unit, arm_of_unit, cluster, left_out, block)
+
+
+def _of_units(unit: Codes, codes: Codes, units: int) -> Codes:
+    """Codes of rows, from 0, as those of the units that the rows are of."""
+    found = np.zeros(units, dtype=np.int64)
+    found[unit] = np.unique(codes, return_inverse=True)[1]
+    return found
 
 
 def _several(codes: Codes, arm: Codes) -> Flags:

@@ -13,7 +13,7 @@ _WORDS: dict[Language, dict[str, str]] = {
         "measured": "measured", "too_few_units": "too few units to test", "primary": "primary",
         "zero_variance": "no variation to test", "zero_denominator": "the denominator is zero",
         "not_finite": "NaN or infinite values, not measured", "missing_values": "missing values, not measured",
-        "weights_changed": "the weights changed, not measured",
+        "too_small": "too few units in an arm to be told",
         "interval": "interval", "relative": "relative", "to": "to", "adjusted": "adjusted",
         "decision": "decision", "none": "none (no automatic decision)",
         "ship": "ship", "stop": "stop", "continue": "continue", "harm": "harm: take it back",
@@ -28,13 +28,19 @@ _WORDS: dict[Language, dict[str, str]] = {
         "better": "probability of being better", "days": "days", "method": "analysis",
         "fixed": "fixed, once at the end", "group_sequential": "group sequential, at the planned looks",
         "always_valid": "always valid, on any day", "p": "p", "p_adjusted": "p adjusted",
+        "warning": "Note",
+        "about_skewness": "the values are so skewed, and the arms so unequal, that the interval leans to one side; "
+        "weigh the arms alike, cap the values, or wait for more units",
+        "slots": "Time slots", "minutes": "minutes", "burn_in": "burn-in",
+        "scheme_independent": "each dealt by itself", "scheme_blocks": "in blocks of consecutive slots",
+        "scheme_weekdays": "weekday and hour against themselves in the next week",
     },
     "zh": {
         "units": "样本", "passed": "检查全部通过", "failed": "检查未通过，请勿据此决策",
         "measured": "已测量", "too_few_units": "样本太少，无法检验", "primary": "主要指标",
         "zero_variance": "没有差异，无法检验", "zero_denominator": "分母为零",
         "not_finite": "含 NaN 或无穷值，未测量", "missing_values": "含缺失值，未测量",
-        "weights_changed": "分流比例已变，未测量",
+        "too_small": "某组样本过少，不予显示",
         "interval": "区间", "relative": "相对", "to": "至", "adjusted": "校正后",
         "decision": "结论", "none": "无（不自动决策）",
         "ship": "上线", "stop": "停止", "continue": "继续", "harm": "有害，撤回",
@@ -49,6 +55,12 @@ _WORDS: dict[Language, dict[str, str]] = {
         "better": "更优的概率", "days": "日期", "method": "分析方式",
         "fixed": "固定样本，结束时检验一次", "group_sequential": "成组序贯，在计划的时点检验",
         "always_valid": "始终有效，任何一天都可看", "p": "p 值", "p_adjusted": "校正 p 值",
+        "warning": "注意",
+        "about_skewness": "数值偏度很大，各组样本量又相差悬殊，区间会偏向一侧；"
+        "请使各组权重相同、对数值缩尾，或等待更多样本",
+        "slots": "时段", "minutes": "分钟", "burn_in": "预热期",
+        "scheme_independent": "各时段独立随机", "scheme_blocks": "相邻时段成组随机",
+        "scheme_weekdays": "同一星期几的同一时刻在相邻各周之间配对",
     },
 }  # fmt: skip
 

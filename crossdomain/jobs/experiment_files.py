@@ -21,7 +21,7 @@ def analyze_file(settings: Settings, design_file: Path, data: Sequence[str], eve
     """Analyses an analyst's files by their design.
 
     Args:
-        settings: Memory and threads; the folder of the published schema.
+        settings: Memory and threads; the folder of the published schema; the business zone.
         design_file: YAML design of a file.
         data: One file or folder, or ``VARIANT=FILE`` for each variant.
         events: File of events where the data are exposures; None for unit rows.
@@ -48,7 +48,7 @@ def analyze_file(settings: Settings, design_file: Path, data: Sequence[str], eve
         happened = read_columns(settings, events, event_columns(design))
         with tempfile.TemporaryDirectory() as scratch, connection(settings, Path(scratch)) as con:
             design, table = join_events(con, design, table, happened)
-    return analyze_rows(design, table)
+    return analyze_rows(design, table, settings.zone)
 
 
 def _read(settings: Settings, design: Design, data: Sequence[str]) -> pa.Table:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
 from crossdomain.errors import InputError
 from crossdomain.stats.distributions import normal_critical, normal_p, t_critical, t_p
 
-Relative = Literal["delta", "log"]
+Relative = Literal["delta", "log", "fieller"]
 """Convention of a relative effect's interval; see ``relative_effect``."""
 
 
@@ -19,9 +20,10 @@ class RelativeEffect:
 
     Attributes:
         estimate: None where the control mean is not positive: a share of nothing has no meaning.
-        low: Lower end; None with the estimate, or where the log convention needs two positive means.
+        low: Lower end; None with the estimate, where the log convention needs two positive means, or where Fieller's
+            set has no ends because the control's mean is not clearly above zero.
         high: Upper end; as ``low``.
-        method: Convention of the interval, ``delta`` or ``log``.
+        method: Convention of the interval, ``delta``, ``log`` or ``fieller``.
     """
 
     estimate: float | None
@@ -93,7 +95,7 @@ def relative_effect(
     ``delta``: the raw control mean is the base; the variance of t/c by the delta method is
     var(t)/c^2 + t^2 var(c)/c^4, the interval symmetric (Deng, Knoblich, Lu 2018; GrowthBook).
     ``log``: symmetric on the log scale, exp(log(t/c) +- quantile sqrt(var(t)/t^2 + var(c)/c^2)) - 1
-    (tea-tasting's convention).
+    (tea-tasting's convention). ``fieller``: see ``relative_of_dependent``.
 
     Args:
         mean: Mean of the treatment.
@@ -106,11 +108,20 @@ def relative_effect(
     Raises:
         InputError: Unknown convention.
     """
-    if method not in ("delta", "log"):
-        raise InputError(f"unknown convention of the relative effect {method!r}: use delta or log")
+    _check_convention(method)
     if mean_control <= 0:
         return RelativeEffect(None, None, None, method)
     estimate = (mean - mean_control) / mean_control
+    if method == "fieller":
+        return relative_of_dependent(
+            mean - mean_control,
+            mean_variance + mean_variance_control,
+            mean_control,
+            mean_variance_control,
+            -mean_variance_control,
+            quantile=quantile,
+            method=method,
+        )
     if method == "delta":
         se = math.sqrt(mean_variance / mean_control**2 + mean**2 * mean_variance_control / mean_control**4)
         return RelativeEffect(estimate, estimate - quantile * se, estimate + quantile * se, method)
@@ -119,6 +130,69 @@ def relative_effect(
     half = quantile * math.sqrt(mean_variance / mean**2 + mean_variance_control / mean_control**2)
     centre = math.log(mean / mean_control)
     return RelativeEffect(estimate, math.expm1(centre - half), math.expm1(centre + half), method)
+
+
+def relative_of_dependent(
+    estimate: float,
+    variance: float,
+    base: float,
+    base_variance: float,
+    covariance: float,
+    *,
+    quantile: float,
+    method: Relative,
+) -> RelativeEffect:
+    """Relative effect e / c of an estimate e that depends on its base, the control's own mean c.
+
+    ``delta``: var(e / c) = var(e) / c^2 + e^2 var(c) / c^4 - 2 e cov(e, c) / c^3, symmetric. ``log``: log(1 + e / c) by
+    the same gradient. ``fieller``: all r for which (e - r c)^2 <= quantile^2 var(e - r c), the ratios that a test of
+    e - r c does not reject (Fieller 1954); 0 lies in it exactly where the difference's interval holds it, and where
+    skewed arms of one size share their skewness it keeps what the difference keeps.
+
+    Args:
+        estimate: The estimate e.
+        variance: Its variance.
+        base: The control's own mean c.
+        base_variance: Its variance.
+        covariance: Covariance of the two.
+        quantile: Two-sided quantile of t or z at the wanted confidence.
+        method: The convention.
+
+    Raises:
+        InputError: Unknown convention.
+    """
+    _check_convention(method)
+    if base <= 0:
+        return RelativeEffect(None, None, None, method)
+    share = estimate / base
+    if method == "fieller":
+        low, high = _fieller(estimate, variance, base, base_variance, covariance, quantile)
+        return RelativeEffect(share, low, high, method)
+    of_share = variance / base**2 + share**2 * base_variance / base**2 - 2 * share * covariance / base**2
+    half = quantile * math.sqrt(max(of_share, 0.0))
+    if method == "delta":
+        return RelativeEffect(share, share - half, share + half, method)
+    if share <= -1:
+        return RelativeEffect(share, None, None, method)
+    centre, spread = math.log1p(share), half / (1 + share)
+    return RelativeEffect(share, math.expm1(centre - spread), math.expm1(centre + spread), method)
+
+
+def _fieller(
+    estimate: float, variance: float, base: float, base_variance: float, covariance: float, quantile: float
+) -> tuple[float, float] | tuple[None, None]:
+    """The two roots of Fieller's quadratic; none where the base is not told from zero and the set has no ends."""
+    square = base**2 - quantile**2 * base_variance
+    if not square > 0:
+        return None, None
+    middle = estimate * base - quantile**2 * covariance
+    root = math.sqrt(max(middle**2 - square * (estimate**2 - quantile**2 * variance), 0.0))
+    return (middle - root) / square, (middle + root) / square
+
+
+def _check_convention(method: str) -> None:
+    if method not in ("delta", "log", "fieller"):
+        raise InputError(f"unknown convention of the relative effect {method!r}: use delta, log or fieller")
 
 
 def check_alpha(alpha: float) -> None:
@@ -210,7 +284,12 @@ def compare_t(
 
 def satterthwaite(var_c: float, n_c: int, var_t: float, n_t: int) -> float:
     """Degrees of freedom of a sum of two variances of means (Satterthwaite 1946)."""
-    return float((var_c + var_t) ** 2 / (var_c**2 / (n_c - 1) + var_t**2 / (n_t - 1)))
+    return satterthwaite_of([(var_c, n_c), (var_t, n_t)])
+
+
+def satterthwaite_of(parts: Sequence[tuple[float, int]]) -> float:
+    """Degrees of freedom of a sum of independent variances of means, given as (variance, units) each."""
+    return float(sum(variance for variance, _ in parts) ** 2 / sum(variance**2 / (n - 1) for variance, n in parts))
 
 
 class _Difference(TypedDict):

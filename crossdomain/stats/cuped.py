@@ -17,7 +17,15 @@ from itertools import combinations_with_replacement
 from typing import Self
 
 from crossdomain.errors import InputError
-from crossdomain.stats.comparison import Comparison, Relative, RelativeEffect, Unmeasurable, check_alpha, satterthwaite
+from crossdomain.stats.comparison import (
+    Comparison,
+    Relative,
+    RelativeEffect,
+    Unmeasurable,
+    check_alpha,
+    relative_of_dependent,
+    satterthwaite,
+)
 from crossdomain.stats.distributions import normal_critical, normal_p, t_critical, t_p
 from crossdomain.stats.moments import Number, check_count, check_finite, exact
 
@@ -92,6 +100,10 @@ class RatioAndCovariate(JointMoments):
     """Moments of (numerator, denominator, covariate), or with a fourth value, the covariate's denominator."""
 
 
+class ClusteredAndCovariate(JointMoments):
+    """As ``RatioAndCovariate``, over the clusters of an arm whose clusters were randomised."""
+
+
 def compare_adjusted_means(
     control: MeanAndCovariate, treatment: MeanAndCovariate, *, alpha: float = 0.05, relative: Relative = "delta"
 ) -> Comparison:
@@ -118,12 +130,16 @@ def compare_adjusted_means(
 
 
 def compare_adjusted_ratios(
-    control: RatioAndCovariate, treatment: RatioAndCovariate, *, alpha: float = 0.05, relative: Relative = "delta"
+    control: RatioAndCovariate | ClusteredAndCovariate,
+    treatment: RatioAndCovariate | ClusteredAndCovariate,
+    *,
+    alpha: float = 0.05,
+    relative: Relative = "delta",
 ) -> Comparison:
     """Difference of two ratios of sums, adjusted for a covariate (a value per unit, or a ratio of its own).
 
     Each ratio is taken as the mean of its linearisation, (x - R y) / mean(y) + R, and so is the covariate's, with the
-    ratio and mean of its arm.
+    ratio and mean of its arm. Clusters are often few, so t takes the place of z for theirs.
 
     Args:
         control: Moments of the control.
@@ -138,8 +154,13 @@ def compare_adjusted_ratios(
         Unmeasurable: Too few units, a denominator that adds up to zero, or no variance.
         InputError: An option is not valid.
     """
+    clustered = isinstance(control, ClusteredAndCovariate)
     return _compare(
-        _Linear.of_ratio(control), _Linear.of_ratio(treatment), alpha=alpha, relative=relative, method="cuped_z_delta"
+        _Linear.of_ratio(control),
+        _Linear.of_ratio(treatment),
+        alpha=alpha,
+        relative=relative,
+        method="cuped_clustered_t" if clustered else "cuped_z_delta",
     )
 
 
@@ -199,7 +220,8 @@ def _compare(control: _Linear, treatment: _Linear, *, alpha: float, relative: Re
     se = math.sqrt(var_c + var_t)
     # One degree of freedom more goes to the coefficient that the arms share.
     df = satterthwaite(var_c, control.n, var_t, treatment.n) - 1
-    if method.endswith("welch_t"):
+    by_t = method.endswith("_t")
+    if by_t:
         quantile, p = t_critical(alpha, df), t_p(estimate / se, df)
     else:
         quantile, p = normal_critical(alpha), normal_p(estimate / se)
@@ -209,7 +231,7 @@ def _compare(control: _Linear, treatment: _Linear, *, alpha: float, relative: Re
         low=estimate - quantile * se,
         high=estimate + quantile * se,
         statistic=estimate / se,
-        df=df if method.endswith("welch_t") else None,
+        df=df if by_t else None,
         p=p,
         mean=float(treatment.value),
         mean_control=float(control.value),
@@ -224,25 +246,14 @@ def _compare(control: _Linear, treatment: _Linear, *, alpha: float, relative: Re
 def _relative(
     control: _Linear, theta: Fraction, estimate: float, se: float, *, quantile: float, method: Relative
 ) -> RelativeEffect:
-    """Adjusted estimate over the control's own mean c.
-
-    delta: var(e / c) = var(e) / c^2 + e^2 var(c) / c^4 - 2 e cov(e, c) / c^3. log: log(1 + e / c) by the same
-    gradient. cov(e, c) = -cov(adjusted control, control).
-    """
-    if method not in ("delta", "log"):
-        raise InputError(f"unknown convention of the relative effect {method!r}: use delta or log")
-    base = float(control.value)
-    if base <= 0:
-        return RelativeEffect(None, None, None, method)
+    """Adjusted estimate e over the control's own mean c; cov(e, c) = -cov(adjusted control, control)."""
     scale = (control.n - 1) * control.n
-    var_base = float(control.vv / scale)
-    covariance = -float((control.vv - theta * control.vw) / scale)
-    share = estimate / base
-    variance = se**2 / base**2 + share**2 * var_base / base**2 - 2 * share * covariance / base**2
-    half = quantile * math.sqrt(max(variance, 0.0))
-    if method == "delta":
-        return RelativeEffect(share, share - half, share + half, method)
-    if share <= -1:
-        return RelativeEffect(share, None, None, method)
-    centre, spread = math.log1p(share), half / (1 + share)
-    return RelativeEffect(share, math.expm1(centre - spread), math.expm1(centre + spread), method)
+    return relative_of_dependent(
+        estimate,
+        se**2,
+        float(control.value),
+        float(control.vv / scale),
+        -float((control.vv - theta * control.vw) / scale),
+        quantile=quantile,
+        method=method,
+    )

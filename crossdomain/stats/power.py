@@ -65,16 +65,52 @@ def units_for_t_test(effect_size: float, *, alpha: float = 0.05, power: float = 
     def missing(n: float) -> float:
         df = n * (1 + ratio) - 2
         shift = abs(effect_size) * math.sqrt(n * ratio / (1 + ratio))
-        bound = t_critical(alpha, df)
-        # Far out the wrong direction's probability is nil, and scipy gives NaN for it.
-        wrong = stats.nct.cdf(-bound, df, shift) if shift < 6 else 0.0
-        return float(stats.nct.sf(bound, df, shift) + wrong) - power
+        return power_of_t(shift, df, alpha=alpha) - power
 
     least = 2.0 / (1 + ratio) + 1e-3
     if missing(least) >= 0:
         return least
     about = max(units_for_means(1.0, effect_size, alpha=alpha, power=power, ratio=ratio), least)
     return float(optimize.brentq(missing, least, 2 * about + 10, xtol=1e-10, rtol=1e-13))
+
+
+def pairs_for_t_test(effect_size: float, *, alpha: float = 0.05, power: float = 0.8) -> float:
+    """Pairs (blocks) that a two-sided paired t test needs, by the noncentral t distribution; not rounded.
+
+    Source: Cohen: Statistical Power Analysis (1988), chapter 2.
+
+    Args:
+        effect_size: Mean difference of a pair over the standard deviation of these differences, not zero.
+        alpha: Two-sided level.
+        power: Probability of rejecting, in either direction.
+
+    Raises:
+        InputError: A number is out of range.
+    """
+    _check(alpha, power, effect_size, 1.0)
+
+    def missing(n: float) -> float:
+        return power_of_t(abs(effect_size) * math.sqrt(n), n - 1, alpha=alpha) - power
+
+    least = 1.0 + 1e-3
+    if missing(least) >= 0:
+        return least
+    about = max((normal_critical(alpha) + float(ndtri(power))) ** 2 / effect_size**2, least)
+    return float(optimize.brentq(missing, least, 2 * about + 20, xtol=1e-10, rtol=1e-13))
+
+
+def power_of_t(shift: float, df: float, *, alpha: float = 0.05) -> float:
+    """Probability that a two-sided t test rejects, in either direction.
+
+    Args:
+        shift: True difference over its standard error (the noncentrality), from 0 on.
+        df: Degrees of freedom, positive.
+        alpha: Two-sided level.
+    """
+    bound = t_critical(alpha, df)
+    # Far out the wrong direction's probability is nil, and scipy gives NaN for it.
+    wrong = stats.nct.cdf(-bound, df, shift) if shift < 6 else 0.0
+    return float(stats.nct.sf(bound, df, shift) + wrong)
 
 
 def units_for_proportions(

@@ -14,6 +14,7 @@ from crossdomain.stats.comparison import Comparison, Estimate, Relative, Unmeasu
 from crossdomain.stats.distributions import normal_critical
 
 Values = npt.NDArray[np.float64]
+Clusters = Sequence[int] | npt.NDArray[np.int64]
 
 _LEAST_VALUES = 20
 
@@ -42,7 +43,12 @@ class Quantile:
 
 
 def estimate_quantile(
-    values: Values, level: float, *, clusters: Sequence[int] | npt.NDArray[np.int64] | None = None, alpha: float = 0.05
+    values: Values,
+    level: float,
+    *,
+    clusters: Clusters | None = None,
+    weights: Values | None = None,
+    alpha: float = 0.05,
 ) -> Quantile:
     """A quantile with the outer interval of order statistics.
 
@@ -53,10 +59,14 @@ def estimate_quantile(
     interval by a spacing, which makes tests of differences conservative, so the standard error interpolates between
     order statistics instead.
 
+    With weights a value's rank is n times the share of all weight up to it, and the share below the quantile is a ratio
+    of weighted sums (Woodruff 1952); equal weights change nothing.
+
     Args:
         values: The values, in any order.
         level: Which quantile, between 0 and 1.
         clusters: For each value the unit that it comes from; None: each its own.
+        weights: For each value how much it counts, positive; None: all alike.
         alpha: One minus the confidence of the interval.
 
     Raises:
@@ -72,21 +82,22 @@ def estimate_quantile(
     n = len(kept)
     if n < _LEAST_VALUES:
         raise Unmeasurable("too_few_units", f"a quantile needs {_LEAST_VALUES} values an arm, not {n}")
-    ordered = np.sort(kept)
-    value = float(np.quantile(ordered, level))
+    ordered, ranks = _ranked(kept, weights)
+    value = float(np.interp(ranks[0] + (n - ranks[0]) * level, ranks, ordered))
     units, deviation = n, math.sqrt(level * (1 - level) / n)
-    if clusters is not None:
-        units, deviation = _clustered_deviation(kept <= value, np.asarray(clusters), level)
+    if clusters is not None or weights is not None:
+        own = np.arange(n, dtype=np.int64) if clusters is None else np.asarray(clusters)
+        units, deviation = _clustered_deviation(kept <= value, own, level, weights)
     z = normal_critical(alpha)
     lower, upper = n * (level - z * deviation), n * (level + z * deviation)
-    if math.floor(lower) < 1 or math.ceil(upper) > n:
+    if lower < ranks[0] or upper > n:
         raise Unmeasurable("too_few_units", f"{n} values are too few for an interval of the {level:g} quantile")
     return Quantile(
         level=level,
         value=value,
-        low=float(ordered[math.floor(lower) - 1]),
-        high=float(ordered[math.ceil(upper) - 1]),
-        se=(_at_rank(ordered, upper) - _at_rank(ordered, lower)) / (2 * z),
+        low=float(ordered[np.searchsorted(ranks, lower, side="right") - 1]),
+        high=float(ordered[np.searchsorted(ranks, upper, side="left")]),
+        se=float(np.interp(upper, ranks, ordered) - np.interp(lower, ranks, ordered)) / (2 * z),
         n=n,
         units=units,
     )
@@ -125,25 +136,32 @@ def compare_quantiles(
     )
 
 
-def _at_rank(ordered: Values, rank: float) -> float:
-    """Value at a rank counted from 1, interpolated between order statistics."""
-    below = math.floor(rank)
-    above = min(below + 1, len(ordered))
-    return float(ordered[below - 1] + (rank - below) * (ordered[above - 1] - ordered[below - 1]))
+def _ranked(values: Values, weights: Values | None) -> tuple[Values, Values]:
+    """The values in order, and their ranks: from 1 to n, or the cumulated weight where these differ."""
+    n = len(values)
+    if weights is None:
+        return np.sort(values), np.arange(1.0, n + 1)
+    if len(weights) != n or not (np.isfinite(weights).all() and (weights > 0).all()):
+        raise InputError(f"{n} values need as many positive weights")
+    order = np.lexsort((weights, values))
+    ranks = np.cumsum(weights[order])
+    ranks *= n / ranks[-1]
+    ranks[-1] = n
+    return values[order], ranks
 
 
 def _clustered_deviation(
-    below: npt.NDArray[np.bool_], clusters: npt.NDArray[np.int64], level: float
+    below: npt.NDArray[np.bool_], clusters: npt.NDArray[np.int64], level: float, weights: Values | None
 ) -> tuple[int, float]:
     """Units, and the delta-method standard deviation of the share of values below the quantile."""
     if len(clusters) != len(below):
         raise InputError(f"{len(below)} values and {len(clusters)} clusters do not pair")
     _, codes = np.unique(clusters, return_inverse=True)
-    sizes = np.bincount(codes).astype(np.float64)
+    sizes = np.bincount(codes, weights=weights).astype(np.float64)
     if len(sizes) < 2:
         raise Unmeasurable("too_few_units", "a quantile of clustered values needs two units an arm")
-    # Whole numbers, so their sums are exact in any order.
-    hits = np.bincount(codes, weights=below.astype(np.float64))
-    residual = np.sort(hits - level * sizes)
+    # Whole numbers, so their sums are exact in any order; a unit's weights are all the same.
+    hits = np.bincount(codes, weights=below if weights is None else below * weights)
+    residual, mean = np.sort(hits - level * sizes), float(np.sort(sizes).mean())
     variance = float(((residual - residual.mean()) ** 2).sum()) / (len(sizes) - 1)
-    return len(sizes), math.sqrt(variance / len(sizes)) / float(sizes.mean())
+    return len(sizes), math.sqrt(variance / len(sizes)) / mean

@@ -76,11 +76,22 @@ def write_assigned(path: Path, rows: Sequence[tuple[Any, ...]], settings: Settin
     Raises:
         InputError: The file's ending says neither CSV nor Parquet, or its folder cannot be written.
     """
+    kinds = {"unit": pa.string(), "variant": pa.string(), "outside": pa.string(), "kept": pa.bool_()}
+    _write(path, kinds, rows, settings)
+
+
+def write_schedule(path: Path, rows: Sequence[tuple[Any, ...]], settings: Settings) -> None:
+    """Writes (slot, block, variant, begins, measured_from, ends) as ``write_assigned``; times are UTC."""
+    moment = pa.timestamp("us", "UTC")
+    kinds = {"slot": pa.int64(), "block": pa.int64(), "variant": pa.string()}
+    _write(path, kinds | {"begins": moment, "measured_from": moment, "ends": moment}, rows, settings)
+
+
+def _write(path: Path, kinds: dict[str, pa.DataType], rows: Sequence[tuple[Any, ...]], settings: Settings) -> None:
     if path.suffix not in _FORMATS:
         raise InputError(f"{path}: assignments are written as .csv or .parquet")
-    names = {"unit": pa.string(), "variant": pa.string(), "outside": pa.string(), "kept": pa.bool_()}
-    columns = list(zip(*rows, strict=True)) or [()] * len(names)
-    table = pa.table({name: pa.array(values, names[name]) for name, values in zip(names, columns, strict=True)})
+    columns = list(zip(*rows, strict=True)) or [()] * len(kinds)
+    table = pa.table({name: pa.array(values, kinds[name]) for name, values in zip(kinds, columns, strict=True)})
     aside = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
     with Home(settings.home).scratch() as scratch, connection(settings, scratch) as con:
         con.register("assigned", table)

@@ -16,17 +16,15 @@ from crossdomain.experiments.allocation import (
     promoted_allocation,
     thompson,
     weighted_pairs,
-    weighted_samples,
     weights_on,
 )
 from crossdomain.experiments.assignment import AssignmentPlan, WeightPeriod, assign
 from crossdomain.experiments.daily import sample_ratio_by_periods
 from crossdomain.experiments.design_parts import Allocation
 from crossdomain.experiments.moments import Stratum, Sums
-from crossdomain.experiments.samples import NoSample
 from crossdomain.stats.bayes import best_of_beta, best_of_normal
 from crossdomain.stats.moments import Moments
-from tests.unit.experiments.conftest import DESIGN, FIRST
+from tests.unit.experiments.conftest import FIRST
 
 SECOND = FIRST + timedelta(days=1)
 ARMS = ("control", "treatment")
@@ -137,12 +135,12 @@ def test_with_the_same_weights_throughout_a_weighted_mean_is_the_mean(design):
     assert pairs.ratio_variance == pytest.approx(plain.mean_variance)
 
 
-def test_ratios_are_weighted_and_quantiles_refused(design):
-    made = design(DESIGN + "  - {name: p90, kind: quantile, quantile: 0.9, events: [purchase], column: value}\n")
+def test_ratios_are_weighted(design):
     strata = {Stratum(FIRST, "control", "value_per_order"): sums([10, 20], [1, 3])}
-    found = weighted_samples(made, strata, [WeightPeriod(None, made.variants)], SECOND)
-    assert found["value_per_order", "control"].ratio == 7.5
-    assert found["p90", "control"] == NoSample("weights_changed", 0)
+    found = weighted_pairs(
+        design(), "value_per_order", "control", strata, [WeightPeriod(None, design().variants)], SECOND
+    )
+    assert found.ratio == 7.5
 
 
 def test_days_on_which_a_variant_had_no_weight_are_left_out(design):

@@ -25,7 +25,7 @@ def test_shipped_designs():
 
 
 def test_examples_are_valid_and_not_run():
-    names = ("recommender", "unit_rows", "exposures_and_events", "daily_totals")
+    names = ("recommender", "unit_rows", "exposures_and_events", "daily_totals", "switchback")
     designs = {
         name: load_design(INCLUDE / "examples" / f"{name}.yaml", schema=INCLUDE / "design.schema.json")
         for name in names

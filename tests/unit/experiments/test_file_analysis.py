@@ -62,7 +62,7 @@ def run(tmp_path):
         if events is not None:
             events.to_parquet(tmp_path / "events.parquet", index=False)
         got = analyze_file(Settings(), path, files, None if events is None else tmp_path / "events.parquet")
-        summary = summarize(got.design, got.metrics, got.checks, got.decisions, got.parts)
+        summary = summarize(got.design, got.metrics, got.checks, got.decisions, got.parts, got.warnings)
         return json.loads(json.dumps(summary))
 
     return analyze
@@ -382,3 +382,40 @@ def test_command_prints_one_document(tmp_path):
     assert "检查全部通过" in text.stdout
     with pytest.raises(InputError, match="there is no such file"):
         CliRunner().invoke(app, [*base[:2], "none.csv", *base[3:]], catch_exceptions=False)
+
+
+SKEWED = """
+data: {unit: user, variant: arm, covariates: [before]}
+variants: {A: 0.8, B: 0.2}
+control: A
+metrics:
+  - {name: revenue, kind: mean, column: revenue}
+  - {name: capped, kind: mean, column: revenue, winsorize: 0.95}
+  - {name: adjusted, kind: mean, column: revenue, cuped: before}
+  - {name: value, kind: ratio, numerator: revenue, denominator: orders}
+"""
+
+
+def _skewed(sizes: tuple[int, int]) -> pd.DataFrame:
+    rng = np.random.default_rng(17)
+    n = sum(sizes)
+    revenue = np.where(rng.random(n) < 0.2, rng.lognormal(3, 1, n), 0)
+    return pd.DataFrame(
+        {
+            "user": np.arange(n), "arm": ["A"] * sizes[0] + ["B"] * sizes[1], "revenue": revenue,
+            # The covariate knows all of the tail, so that nothing skewed is left.
+            "before": revenue + rng.normal(0, 1, n), "orders": 1 + rng.poisson(1, n),
+        }
+    )  # fmt: skip
+
+
+def test_skewed_values_in_unequal_arms_are_warned_of(run):
+    rows = _skewed((4000, 1000))
+    got = run(rows, SKEWED)
+    assert [one["check_name"] for one in got["warnings"]] == ["skewness:revenue", "skewness:value"]
+    assert got["trusted"] is True
+    skewness = stats.skew(rows.revenue)
+    want = skewness * (1e-6 - 1 / 16e6) / (1 / 1000 + 1 / 4000) ** 1.5
+    assert got["warnings"][0]["value"] == pytest.approx(want, rel=0.02)
+    assert "4,000 and 1,000 units" in got["warnings"][0]["detail"]
+    assert run(_skewed((2500, 2500)), SKEWED.replace("{A: 0.8, B: 0.2}", "{A: 0.5, B: 0.5}"))["warnings"] == []

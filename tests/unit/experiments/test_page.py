@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -43,7 +44,7 @@ def analysis(design):
             "bought": (revenue > 10).astype(int), "alike": np.ones(n),
         }
     )  # fmt: skip
-    return analyze_rows(design(DESIGN), table)
+    return analyze_rows(design(DESIGN), table, ZoneInfo("Asia/Shanghai"))
 
 
 def test_the_page_is_whole_and_repeatable(analysis):
@@ -108,3 +109,13 @@ def test_daily_bounds_hold_the_day_by_day_intervals(analysis):
         assert one.bound_low < one.low < one.estimate < one.high < one.bound_high
     last = analysis.daily[-1]
     assert last.estimate == analysis.metrics[0].estimate
+
+
+def test_warnings_stand_above_the_results_in_both_languages(analysis):
+    warned = CheckResult("exp", "skewness:revenue", False, None, 0.21, "the difference has <0.2>")
+    page = render_page(replace(analysis, warnings=(warned,)))
+    assert "注意 · revenue: 数值偏度很大" in page
+    assert "Note · revenue: the values are so skewed" in page
+    assert "the difference has &lt;0.2&gt;" in page
+    english = page[page.index('<section lang="en">') :]
+    assert english.index("Note · revenue") < english.index("<h2>Results</h2>")

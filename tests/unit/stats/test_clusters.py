@@ -41,6 +41,27 @@ def test_clusters_of_one_are_units():
     assert (got.estimate, got.se, got.p) == pytest.approx((want.estimate, want.se, want.p), rel=1e-9)
 
 
+def test_few_clusters_of_unequal_size_have_the_variance_that_leaving_one_out_shows():
+    rng = np.random.default_rng(3)
+    sizes = rng.integers(1, 60, 12).astype(float)
+    sums = sizes * rng.normal(5, 1, 12)
+    arm = ClusteredMean.of(sums, sizes, int(sizes.sum()))
+    left = [np.delete(sums, i).sum() / np.delete(sizes, i).sum() for i in range(12)]
+    want = 11 / 12 * sum((one - sums.sum() / sizes.sum()) ** 2 for one in left)
+    assert arm.variance == pytest.approx(want, rel=1e-9)
+    assert arm.variance > arm.moments.ratio_variance
+    alike = ClusteredMean.of(sums, np.full(12, 10.0), 120)
+    assert alike.variance == pytest.approx(alike.moments.ratio_variance, rel=1e-9)
+    order = rng.permutation(12)
+    assert ClusteredMean.of(sums[order], sizes[order], 1).variance == arm.variance
+    with pytest.raises(Unmeasurable, match="the same mean"):
+        compare_clustered_means(*(ClusteredMean.of(3 * np.arange(1.0, 5), np.arange(1.0, 5), 10) for _ in range(2)))
+    with pytest.raises(Unmeasurable, match="no units"):
+        compare_clustered_means(*(ClusteredMean.of(np.zeros(3), np.zeros(3), 0) for _ in range(2)))
+    # One cluster has all units: leaving it out leaves nothing, and says nothing.
+    assert ClusteredMean.of(np.array([4.0, 0.0]), np.array([2.0, 0.0]), 2).variance is None
+
+
 def test_design_effect():
     assert design_effect(1, 0.3) == 1.0
     assert design_effect(20, 0.05) == pytest.approx(1.95)
