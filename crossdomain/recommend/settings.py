@@ -62,6 +62,11 @@ class RecommendSettings:
         topic_cap: The same for items whose greatest topic is one, by the topics of the day before.
         repeat_days: An item that was in the person's list on each of so many days before comes after all that was not;
             0 for any repeats.
+        mmr_lambda: Weight of relevance against being unlike the items before (maximal marginal relevance, by the topics
+            of the day before) in a personal list; 1 for relevance alone.
+        fresh_boost: What a new item's score is raised by, as a share of it; 0 for no boost.
+        fresh_half_life_days: Age, since the item was listed or first seen, at which half of that is left.
+        buy_again: Rows of a personal list for items that the person bought and that are due again; 0 for none.
         threads: Threads of training and scoring.
         seed: Seed of the factors and of the choice of the hidden people.
     """
@@ -88,6 +93,10 @@ class RecommendSettings:
     creator_cap: int = 0
     topic_cap: int = 0
     repeat_days: int = 0
+    mmr_lambda: float = 1.0
+    fresh_boost: float = 0.0
+    fresh_half_life_days: float = 14.0
+    buy_again: int = 0
     threads: int = 2
     seed: int = 7
 
@@ -97,14 +106,17 @@ class RecommendSettings:
             "factors": 1, "iterations": 1, "test_days": 1, "min_test_people": 1, "train_every_days": 1,
             "top_k": 1, "threads": 1, "max_items": 1, "tolerance": 0, "cold_share": 0, "popularity_power": 0,
             "patience": 0, "creator_cap": 0, "topic_cap": 0, "repeat_days": 0,
+            "mmr_lambda": 0, "fresh_boost": 0, "buy_again": 0,
         }  # fmt: skip
         for name, least in at_least.items():
             if getattr(self, name) < least:
                 raise InputError(f"{_PREFIX}{name.upper()} must be {least} or more, not {getattr(self, name)}")
-        if self.pair_cap <= 0 or self.regularization <= 0:
-            raise InputError(f"{_PREFIX}PAIR_CAP and {_PREFIX}REGULARIZATION must be greater than 0")
-        if self.cold_share > 1:
-            raise InputError(f"{_PREFIX}COLD_SHARE is a share, at most 1, not {self.cold_share}")
+        for name in ("pair_cap", "regularization", "fresh_half_life_days"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"{_PREFIX}{name.upper()} must be greater than 0, not {getattr(self, name)}")
+        for name in ("cold_share", "mmr_lambda"):
+            if getattr(self, name) > 1:
+                raise InputError(f"{_PREFIX}{name.upper()} is a share, at most 1, not {getattr(self, name)}")
         if self.device not in DEVICES:
             raise InputError(f"{_PREFIX}DEVICE must be one of {', '.join(DEVICES)}, not {self.device!r}")
         before_test = self.test_days * (2 if self.patience else 1) + self.gap_days

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from crossdomain.recommend.rerank import are_in, cap_groups, put_last
+from crossdomain.recommend.reranking.lists import are_in, cap_groups, put_last
 
 GROUP = np.array([0, 0, 0, 1, 1, -1, -1, -1])
 
