@@ -1,4 +1,4 @@
-"""How the stages of content grow with the number of items: seconds at 1, 4 and 16 times as many, and the exponent.
+"""How the stages of content grow with the number of items: processor seconds at three sizes, and the exponent.
 
 Items are those of demo worlds (synthetic), people take twenty of them each, as many people as items. The search for
 similar items looks at all pairs and is measured in ``similarity.py``; tokens and topics, on real texts, in
@@ -46,26 +46,26 @@ def main() -> None:
     sizes = [options.items // part for part in (16, 4, 1)]
     measured = [stages(size) for size in sizes]
     report["items"] = sizes
-    report["seconds"] = {name: [round(one[name], 3) for one in measured] for name in measured[0]}
+    report["processor_seconds"] = {name: [round(one[name], 3) for one in measured] for name in measured[0]}
     report["exponents"] = {
         name: round(float(np.polyfit(np.log(sizes), np.log(values), 1)[0]), 2)
-        for name, values in report["seconds"].items()
+        for name, values in report["processor_seconds"].items()
     }
-    print(json.dumps({name: report[name] for name in ("items", "seconds", "exponents")}, indent=1))
+    print(json.dumps({name: report[name] for name in ("items", "processor_seconds", "exponents")}, indent=1))
     path = RESULTS / f"content-growth-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
     path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(f"written to {path.relative_to(ROOT)}")
 
 
 def stages(items: int) -> dict[str, float]:
-    """Seconds of each stage."""
+    """Processor seconds of each stage."""
     seconds: dict[str, float] = {}
 
     @contextmanager
     def timed(name: str) -> Iterator[None]:
-        began = time.perf_counter()
+        began = time.process_time()
         yield
-        seconds[name] = time.perf_counter() - began
+        seconds[name] = time.process_time() - began
 
     rows = world(items)
     folder = Settings().include / "text"

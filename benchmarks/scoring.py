@@ -8,7 +8,8 @@ lengths that a boost by popularity gives them.
 The job: a home with synthetic events, people, catalogue and a stored model, and ``crossdomain run score`` in a process
 of its own for each number of people, with its peak memory and where the seconds go. Cost is linear in people.
 
-Usage: python benchmarks/scoring.py [--people N] [--items N] [--factors N] [--k N] [--threads N] [--job N ...]
+Usage: python benchmarks/scoring.py [--people N] [--items N] [--factors N] [--k N] [--threads N]
+       [--job N ...] [--powers P ...] [--only PART]
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ def main() -> None:
     parser.add_argument("--k", type=int, default=100)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--job", type=int, nargs="*", default=[5_000, 20_000], help="people of the jobs")
+    parser.add_argument("--powers", nargs="+", default=["0", "0.75"], help="of popularity, one job each")
     parser.add_argument("--pairs", type=int, default=1_000_000, help="pairs of the training")
     parser.add_argument("--only", choices=("product", "training", "job"))
     parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)
@@ -60,7 +62,7 @@ def main() -> None:
     if options.only in (None, "product"):
         report["product"] = [product(options, spread) for spread in (0.0, 1.0)]
     if options.only in (None, "job"):
-        report["job"] = [job(options, people, power) for people in options.job for power in ("0", "0.75")]
+        report["job"] = [job(options, people, power) for people in options.job for power in options.powers]
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"scoring-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
     path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -7,10 +7,11 @@ Choices of a model or of a rule live beside the code that uses them (for example
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from crossdomain.errors import InputError
@@ -67,16 +68,7 @@ class Settings:
         Raises:
             InputError: A variable does not parse; the message names it.
         """
-        env = os.environ if environ is None else environ
-        given = {name[len(_PREFIX) :].lower(): value for name, value in env.items() if name.startswith(_PREFIX)}
-        values: dict[str, object] = {}
-        for name, parse in _PARSERS.items():
-            if given.get(name):
-                try:
-                    values[name] = parse(given[name])
-                except (ValueError, ZoneInfoNotFoundError) as error:
-                    raise InputError(f"{_PREFIX}{name.upper()}={given[name]!r} is not valid: {error}") from error
-        return cls(**values)  # type: ignore[arg-type]
+        return cls(**read_variables(_PREFIX, _PARSERS, environ))
 
     @property
     def zone(self) -> ZoneInfo:
@@ -87,6 +79,39 @@ class Settings:
         """Whether the business day is over, so that its delivery may exist."""
         moment = (now or datetime.now(UTC)).astimezone(self.zone)
         return moment.date() >= day + timedelta(days=1)
+
+
+def read_variables(
+    prefix: str,
+    parsers: Mapping[str, Callable[[str], Any]],
+    environ: Mapping[str, str] | None = None,
+    *,
+    known: Collection[str] = (),
+) -> dict[str, Any]:
+    """Values of the variables whose name is the prefix and a setting's name in capitals, by setting.
+
+    Args:
+        prefix: How the variables' names begin.
+        parsers: What makes a value of a text, by setting.
+        environ: Variables; those of the process if None. An empty one counts as not set.
+        known: All settings that the prefix stands for. If given, a variable that names none of them is refused;
+            else it is left to whoever shares the prefix.
+
+    Raises:
+        InputError: A variable does not parse or names no setting; the message names it.
+    """
+    env = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    for name in sorted(name for name in env if name.startswith(prefix)):
+        setting = name[len(prefix) :].lower()
+        if known and setting not in known:
+            raise InputError(f"{name} is no setting; there are {', '.join(sorted(known))}")
+        if setting in parsers and env[name]:
+            try:
+                values[setting] = parsers[setting](env[name])
+            except (ValueError, ZoneInfoNotFoundError) as error:
+                raise InputError(f"{name}={env[name]!r} is not valid: {error}") from error
+    return values
 
 
 def parse_day(text: str) -> date:

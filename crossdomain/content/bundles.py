@@ -185,20 +185,45 @@ def _kept_pairs(
 ) -> Kept:
     """Pairs above θ that share a topic and enough of its words."""
     strong = pairs.filter((pc.field("similarity") > rules.theta) & (pc.field("cosine") > 0))
-    rows = zip(*(strong[name].to_pylist() for name in ("first", "second", "similarity")), strict=True)
-    known = {(first, second): value for first, second, value in rows}
-    shared = {}
-    for first, second in known:
-        in_both = set(tokens[0].get(first, ())) & set(tokens[1].get(second, ()))
-        shared[first, second] = tuple(
-            topic
-            for topic in _shared_topics(topics[0].get(first, {}), topics[1].get(second, {}), rules.least_topic)
-            if sum(word in in_both for word in words.get(topic, ())) >= rules.least_words
-        )
-    return Kept(
-        {pair: known[pair] for pair, found in shared.items() if found},
-        {pair: found for pair, found in shared.items() if found},
-    )
+    about = [_about(topics[side], tokens[side], words, rules.least_topic) for side in (0, 1)]
+    similarity, shared = {}, {}
+    for first, second, value in zip(
+        *(strong[name].to_pylist() for name in ("first", "second", "similarity")), strict=True
+    ):
+        mine, others = about[0].get(first, {}), about[1].get(second, {})
+        found = [
+            topic for topic, had in mine.items() if topic in others and len(had & others[topic]) >= rules.least_words
+        ]
+        if found:
+            pair = (first, second)
+            similarity[pair] = value
+            shared[pair] = _most_shared(found, topics[0][first], topics[1][second])
+    return Kept(similarity, shared)
+
+
+def _about(
+    topics: Mapping[str, Mapping[int, float]],
+    tokens: Mapping[str, Collection[str]],
+    words: Mapping[int, Sequence[str]],
+    least: float,
+) -> dict[str, dict[int, frozenset[str]]]:
+    """For each item the topics that it has with enough weight, and the words of them that it has."""
+    wanted = {topic: frozenset(found) for topic, found in words.items()}
+    return {
+        item: {
+            topic: wanted.get(topic, frozenset()).intersection(tokens.get(item, ()))
+            for topic, weight in weights.items()
+            if weight >= least
+        }
+        for item, weights in topics.items()
+    }
+
+
+def _most_shared(found: Sequence[int], first: Mapping[int, float], second: Mapping[int, float]) -> tuple[int, ...]:
+    """Topics by the geometric mean of their weights in both items, ties by id."""
+    if len(found) == 1:
+        return tuple(found)
+    return tuple(sorted(found, key=lambda topic: (-round(first[topic] * second[topic], 9), topic)))
 
 
 def _summed(weights: Mapping[int, float], name: Mapping[int, int]) -> dict[int, float]:
@@ -206,12 +231,6 @@ def _summed(weights: Mapping[int, float], name: Mapping[int, int]) -> dict[int, 
     for topic, weight in weights.items():
         total[name.get(topic, topic)] += weight
     return dict(total)
-
-
-def _shared_topics(first: Mapping[int, float], second: Mapping[int, float], least: float) -> list[int]:
-    """Topics with enough weight in both items, by the geometric mean of the weights, ties by id."""
-    found = [topic for topic, weight in first.items() if weight >= least and second.get(topic, 0.0) >= least]
-    return sorted(found, key=lambda topic: (-round(first[topic] * second[topic], 9), topic))
 
 
 @dataclass
@@ -261,12 +280,13 @@ class _Assembly:
     def _next(self, members: tuple[list[str], list[str]], topic: int) -> tuple[int, str] | None:
         """The free item with the greatest mean similarity to the other side's members, if that is above θ."""
         options = []
+        taken = {self._group(place, member) for place in (0, 1) for member in members[place]}
         for side in (0, 1):
             near = members[1 - side]
             if len(members[side]) >= self.rules.most_items:
                 continue
             for item in sorted({other for member in near for other in self.links[1 - side][member]}):
-                if self._fits(side, item, members, topic):
+                if self._fits(side, item, near, taken):
                     mean = sum(self._value(side, item, member, topic) for member in near) / len(near)
                     options.append((-mean, side, item))
         if not options or -min(options)[0] <= self.rules.theta:
@@ -274,14 +294,11 @@ class _Assembly:
         _, side, item = min(options)
         return side, item
 
-    def _fits(self, side: int, item: str, members: tuple[list[str], list[str]], topic: int) -> bool:
-        if item in members[side] or not self._free(side, item):
+    def _fits(self, side: int, item: str, near: Sequence[str], taken: Collection[tuple[str, ...]]) -> bool:
+        """Whether an item is free, no member or nearly the same as one, and with none of the other side's already."""
+        if not self._free(side, item) or self._group(side, item) in taken:
             return False
-        near = members[1 - side]
-        if any(_pair(side, item, member) in self.together for member in near):
-            return False
-        taken = {self._group(place, member) for place in (0, 1) for member in members[place]}
-        return self._group(side, item) not in taken
+        return not any(_pair(side, item, member) in self.together for member in near)
 
     def _value(self, side: int, item: str, member: str, topic: int) -> float:
         """Similarity of a pair; zero where it is not about the topic."""

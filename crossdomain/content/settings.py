@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-from crossdomain.errors import InputError
+from crossdomain.settings import read_variables
 
 _PREFIX = "CROSSDOMAIN_CONTENT_"
 
@@ -29,20 +28,9 @@ class _Settings:
         Raises:
             InputError: A variable does not parse or names no setting of any job.
         """
-        env = os.environ if environ is None else environ
         known = {field.name for kind in _ALL for field in fields(kind)}
         mine = {field.name: type(getattr(cls, field.name)) for field in fields(cls)}  # type: ignore[arg-type]
-        for name in sorted(name for name in env if name.startswith(_PREFIX)):
-            setting = name[len(_PREFIX) :].lower()
-            if setting not in known:
-                raise InputError(f"{name} is no setting; there are {', '.join(sorted(known))}")
-            if setting not in mine:
-                continue
-            try:
-                given[setting] = mine[setting](env[name])
-            except ValueError as error:
-                raise InputError(f"{name}={env[name]!r} is not valid: {error}") from error
-        return cls(**given)
+        return cls(**given | read_variables(_PREFIX, mine, environ, known=known))
 
 
 @dataclass(frozen=True)

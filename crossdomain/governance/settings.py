@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import date, timedelta
 
 from crossdomain.errors import InputError
+from crossdomain.settings import read_variables
 
 _PREFIX = "CROSSDOMAIN_"
 _WORKING_DAYS_A_WEEK = 5
@@ -45,16 +45,7 @@ class GovernanceSettings:
         Raises:
             InputError: A variable is not a number, or less than 1.
         """
-        env = os.environ if environ is None else environ
-        values: dict[str, int] = {}
-        for one in fields(cls):
-            given = env.get(f"{_PREFIX}{one.name.upper()}")
-            if given:
-                try:
-                    values[one.name] = int(given)
-                except ValueError:
-                    raise InputError(f"{_PREFIX}{one.name.upper()}={given!r} is not a number of days") from None
-        return cls(**values)
+        return cls(**read_variables(_PREFIX, {one.name: int for one in fields(cls)}, environ))
 
     def due(self, requested: date) -> date:
         """The day by which an erasure that was asked for on a day must be done; public holidays are not known."""

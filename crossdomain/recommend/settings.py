@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from crossdomain.errors import InputError
+from crossdomain.settings import read_variables
 
 _PREFIX = "CROSSDOMAIN_RECOMMEND_"
 DEVICES = ("cpu", "gpu")
@@ -136,18 +136,9 @@ class RecommendSettings:
         Raises:
             InputError: A variable does not parse, is out of range or names no setting.
         """
-        env = os.environ if environ is None else environ
-        values: dict[str, str | int | float] = {"seed": seed, "threads": threads}
         kinds = {field.name: _KINDS[str(field.type)] for field in fields(cls)}
-        for name in sorted(name for name in env if name.startswith(_PREFIX)):
-            setting = name[len(_PREFIX) :].lower()
-            if setting not in kinds:
-                raise InputError(f"{name} is no setting; there are {', '.join(sorted(kinds))}")
-            try:
-                values[setting] = kinds[setting](env[name])
-            except ValueError as error:
-                raise InputError(f"{name}={env[name]!r} is not valid: {error}") from error
-        return cls(**values)  # type: ignore[arg-type]
+        values = read_variables(_PREFIX, kinds, environ, known=kinds)
+        return cls(**{"seed": seed, "threads": threads} | values)
 
     def as_config(self) -> dict[str, Any]:
         """What the rows depend on: everything but the number of threads."""
