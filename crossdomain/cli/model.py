@@ -23,7 +23,7 @@ def card(
     date: Annotated[str, typer.Option(help="Business day whose champions are described.")],
     json: Json = False,
 ) -> None:
-    """Print the model cards of a day's champions, as Markdown: data, settings, use, limits, results, decisions."""
+    """Print the model cards of a day's champions, as Markdown: data, settings, use, limits, results, decisions, drift."""
     import json as json_module
 
     from crossdomain.jobs.runner import open_lake
@@ -41,7 +41,9 @@ def card(
             found: list[dict[str, Any]] = lake.con.sql(lake.relation(spec, of_day)).to_arrow_table().to_pylist()
             return found
 
-        metrics, champions, transfer = (rows(f"serving.{name}") for name in ("model_metrics", "champions", "transfer"))
+        metrics, champions, transfer, drift = (
+            rows(f"serving.{name}") for name in ("model_metrics", "champions", "transfer", "recommendation_drift")
+        )
     if not champions:
         raise MissingInput(f"there is no champion of {day}: run `crossdomain run train --date {day}`")
     store = ModelStore(Home(settings.home))
@@ -50,7 +52,7 @@ def card(
     for version, kind in sorted(kinds.items()):
         metadata = store.metadata(kind, version) if version in store.versions(kind) else None
         head = describe(metadata) if metadata else f"# Model card: {kind}\n\nEverybody is shown what is popular.\n"
-        text = f"{head}\n{results(version, metrics, champions, transfer)}"
+        text = f"{head}\n{results(version, metrics, champions, transfer, drift)}"
         cards.append({"model": kind, "model_version": version, "metadata": metadata, "card": text})
     if json:
         print(json_module.dumps(cards, ensure_ascii=False, default=str))
