@@ -78,8 +78,8 @@ def read_checked_file(path: Path, *, schema: Path, what: str) -> CheckedFile:
     lines: dict[Key, int] = {}
     _collect_lines(node, (), lines, path)
     file = CheckedFile(path, _with_text_keys(_PlainLoader("").construct_document(node)), lines)
-    if error := best_match(Draft202012Validator(rules).iter_errors(file.content)):
-        raise file.error(*_explain(error))
+    if problem := best_match(Draft202012Validator(rules).iter_errors(file.content)):
+        raise file.error(*_explain(problem))
     return file
 
 

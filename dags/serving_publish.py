@@ -32,15 +32,7 @@ from airflow.sdk import dag, get_current_context, task
 
 @dag(
     schedule=on_day_of(
-        TOPICS
-        | SIMILAR
-        | BUNDLES
-        | PAGES
-        | EXPERIMENTS
-        | RECOMMENDATIONS
-        | RECOMMENDATION_DRIFT
-        | QUALITY
-        | COMPLIANCE
+        TOPICS | SIMILAR | BUNDLES | PAGES | EXPERIMENTS | RECOMMENDATIONS | RECOMMENDATION_DRIFT | QUALITY | COMPLIANCE
     ),
     doc_md=__doc__,
     **dag_options(Tag.SERVING),

@@ -23,7 +23,7 @@ def card(
     date: Annotated[str, typer.Option(help="Business day whose champions are described.")],
     json: Json = False,
 ) -> None:
-    """Print the model cards of a day's champions, as Markdown: data, settings, use, limits, results, decisions, drift."""
+    """Print the model cards of a day's champions, as Markdown: data, settings, use, limits, results, drift."""
     import json as json_module
 
     from crossdomain.jobs.runner import open_lake

@@ -75,6 +75,6 @@ def read_due(ctx: JobContext, histories: Histories, offered: Bools) -> DueItems:
     ctx.con.execute(_DUE.format(due=due_sql(PRODUCTS)), values)
     for name in ("due_accounts", "due_items"):
         ctx.con.unregister(name)
-    (people, rows), = ctx.con.execute("SELECT count(DISTINCT person), count(*) FROM due").fetchall()
+    ((people, rows),) = ctx.con.execute("SELECT count(DISTINCT person), count(*) FROM due").fetchall()
     ctx.note(due_again={"people": people, "items": rows})
     return DueItems(ctx, items, histories.settings.buy_again)

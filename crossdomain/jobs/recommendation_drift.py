@@ -55,7 +55,11 @@ def _factors(ctx: JobContext) -> list[Drift]:
         old = champions.get(_day_before(ctx), {}).get(domain)
         before, now = (None if name is None else _model(ctx, models, name) for name in (old, version))
         drift, n = (None, 0) if before is None or now is None else factor_distance(before, now, domain)
-        why = "there was no model the day before" if old is None else f"{old} and {version} have nothing in common, or are gone"
+        why = (
+            "there was no model the day before"
+            if old is None
+            else f"{old} and {version} have nothing in common, or are gone"
+        )
         found.append(judged(FACTORS, (domain, "all", KIND), drift=drift, n=n, model_version=version, why=why))
     return found
 

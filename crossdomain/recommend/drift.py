@@ -20,7 +20,11 @@ from crossdomain.recommend.interactions import Floats, Ints
 Status = Literal["ok", "alarm", "nothing_to_compare", "too_few"]
 FACTORS = "factors"
 SCORES = "scores"
-LEVELS: Mapping[str, str] = {"share": "people_share", "catalogue_share": "catalogue_share", "creator_gini": "creator_gini"}
+LEVELS: Mapping[str, str] = {
+    "share": "people_share",
+    "catalogue_share": "catalogue_share",
+    "creator_gini": "creator_gini",
+}
 """Columns of ``serving.recommendation_coverage`` that are followed, and their names as measures."""
 THRESHOLDS: Mapping[str, float] = {
     FACTORS: 0.5, SCORES: 0.25, "people_share": 0.1, "catalogue_share": 0.15, "creator_gini": 0.1,
@@ -31,6 +35,7 @@ LEAST: Mapping[str, int] = {FACTORS: 20, SCORES: 1000, "people_share": 100, "cat
 BINS = 10
 GRID = 50
 """Steps of the histogram of scores for a factor of e: two percent a step."""
+_OF = ("target_domain", "segment", "source")
 FIRST_DAY = "there is no day before to compare with"
 FINEST = 1e-6
 """Scores nearer to 0 than this are one step: they are rounded to so much."""
@@ -158,7 +163,8 @@ def judged(
         model_version: Of factors the model in force.
         why: Why there is no drift.
     """
-    threshold, status = THRESHOLDS[measure], "ok"
+    threshold = THRESHOLDS[measure]
+    status: Status = "ok"
     if drift is None:
         status, reason = "nothing_to_compare", why
     elif n < LEAST[measure]:
@@ -168,7 +174,7 @@ def judged(
         reason = f"{drift:.3f} is {'more' if status == 'alarm' else 'no more'} than {threshold:g}"
     return Drift(
         *of, measure, rounded(value), rounded(before), rounded(drift), threshold, status, n, model_version, reason
-    )  # type: ignore[arg-type]
+    )
 
 
 def level_drifts(today: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]] | None) -> list[Drift]:
@@ -180,7 +186,9 @@ def level_drifts(today: Sequence[Mapping[str, Any]], before: Sequence[Mapping[st
         today: Rows of the day.
         before: Rows of the day before; None on the first day.
     """
-    days = [{(row["target_domain"], row["segment"], row["source"]): row for row in rows} for rows in (today, before or ())]
+    days = [
+        {(row["target_domain"], row["segment"], row["source"]): row for row in rows} for rows in (today, before or ())
+    ]
     found = []
     for of in sorted(set(days[0]) | set(days[1])):
         rows = [day.get(of) for day in days]

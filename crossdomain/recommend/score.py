@@ -467,15 +467,16 @@ class Scorer:
             self._set(block, target, rows, item[:, :k], score[:, :k], np.full((len(rows), k), code))
             return
         k, promotions = self.settings.top_k, self.audience.promotions
-        due, wait = np.zeros((len(rows), 0), dtype=np.int64), np.zeros((len(rows), 0))
+        pins = due = np.zeros((len(rows), 0), dtype=np.int64)
+        wait: Floats = np.zeros(due.shape)
         if self.audience.due is not None:
-            due, wait = (found[rows] for found in block.due_in(target.domain, self.audience.due))
-        pins = np.zeros((len(rows), 0), dtype=np.int64)
+            items, waits = block.due_in(target.domain, self.audience.due)
+            due, wait = items[rows], waits[rows]
         if promotions is not None:
             pins = placed_pins(promotions, self._pins(promotions, target.domain), block.known.unwanted[rows])
             item, score = keep_room(item, score, promotions, pins)
-        first, waits = np.concatenate([pins, due], axis=1), np.concatenate([np.zeros(pins.shape), wait], axis=1)
-        item, score = put_first(item, score, first, waits, k)
+        first, first_score = np.concatenate([pins, due], axis=1), np.concatenate([np.zeros(pins.shape), wait], axis=1)
+        item, score = put_first(item, score, first, first_score, k)
         again = (item >= 0) & (item[:, :, None] == due[:, None, :]).any(axis=2)
         pinned = (item >= 0) & (item[:, :, None] == pins[:, None, :]).any(axis=2)
         sources = np.where(again, SOURCES.index("buy_again"), np.where(pinned, SOURCES.index("promoted"), code))
@@ -487,7 +488,8 @@ class Scorer:
     def _pins(self, promotions: Promotions, domain: int) -> Ints:
         """Pinned items of a domain that may be recommended, in order."""
         span, pins = self.audience.items.span(domain), promotions.pins
-        return pins[(pins >= span.start) & (pins < span.stop) & self.audience.offered[pins]]
+        chosen: Ints = pins[(pins >= span.start) & (pins < span.stop) & self.audience.offered[pins]]
+        return chosen
 
     def _set(
         self, block: _Block, target: _Target, rows: Ints, item: Ints, score: Floats, sources: npt.NDArray[np.integer]

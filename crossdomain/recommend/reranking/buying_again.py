@@ -18,10 +18,10 @@ def due_sql(products: str) -> str:
     """SQL of the items that accounts are due to buy again on ``$last``, by account, then how near they are to due.
 
     Parameters to bind: ``first``, ``last`` and ``tz``, as for ``interactions.pairs_sql``. A purchase day of a product
-    counts once. An account's gap is the median of its gaps; the rhythm of an item is the median over accounts, so that a
-    shop which buys daily counts as one. An item without a rhythm of its own has that of its type. Due is who last bought
-    it one gap ago or more and less than ``LATEST`` gaps ago. Columns: account, domain, item_id, wait (days since the
-    last purchase by the gap, 1 up to ``LATEST``, rounded to 6 digits).
+    counts once. An account's gap is the median of its gaps; the rhythm of an item is the median over accounts, so that
+    a shop which buys daily counts as one. An item without a rhythm of its own has that of its type. Due is who last
+    bought it one gap ago or more and less than ``LATEST`` gaps ago. Columns: account, domain, item_id, wait (days since
+    the last purchase by the gap, 1 up to ``LATEST``, rounded to 6 digits).
 
     Args:
         products: SQL of (domain, item_id, product): items that are one product, as in ``interactions``.

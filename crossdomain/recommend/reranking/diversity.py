@@ -39,9 +39,7 @@ def mixture_vectors(item: Ints, topic: Ints, weight: Floats, items: int) -> Vect
     return vectors
 
 
-def diversify(
-    item: Ints, score: Floats, vectors: Vectors, relevance: float, most: int
-) -> tuple[Ints, Floats]:
+def diversify(item: Ints, score: Floats, vectors: Vectors, relevance: float, most: int) -> tuple[Ints, Floats]:
     """Orders lists by maximal marginal relevance (Carbonell and Goldstein, 1998).
 
     The next item is the one with the greatest ``λ × relevance − (1 − λ) × similarity to the most similar item before

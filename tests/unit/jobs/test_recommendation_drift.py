@@ -40,8 +40,8 @@ def lay(settings: Settings, day: object, version: str, *, factor: float = 1.0, s
     rng = np.random.default_rng(5)
     lists = [
         {
-            "person": person.to_bytes(16, "big"), "target_domain": "beauty", "rank": rank + 1, "item_id": f"b{rank:02d}",
-            "score": round(factor * float(np.exp(rng.normal())), 6), "source": "als",
+            "person": person.to_bytes(16, "big"), "target_domain": "beauty", "rank": rank + 1,
+            "item_id": f"b{rank:02d}", "score": round(factor * float(np.exp(rng.normal())), 6), "source": "als",
             "reason": '{"code":"taste"}', "model_version": version,
         }
         for person in range(PEOPLE) for rank in range(10)

@@ -200,7 +200,9 @@ def test_new_items_rise(tmp_path, monkeypatch):
 def test_lists_are_diverse_where_asked(tmp_path, monkeypatch):
     con = world()
     con.execute("CREATE TABLE serving.item_topics (domain VARCHAR, item_id VARCHAR, topic INTEGER, weight DOUBLE)")
-    topics = [("beauty", f"b{n:02d}", n % 4 // 2, 1.0) for n in range(8)]  # b00 and b04 are of topic 0, b02 and b06 of 1
+    topics = [
+        ("beauty", f"b{n:02d}", n % 4 // 2, 1.0) for n in range(8)
+    ]  # b00 and b04 are of topic 0, b02 and b06 of 1
     con.executemany("INSERT INTO serving.item_topics VALUES (?, ?, ?, ?)", topics)
     free, _, _ = lists(con, tmp_path / "a")
     monkeypatch.setenv("CROSSDOMAIN_RECOMMEND_MMR_LAMBDA", "0.2")
@@ -215,7 +217,9 @@ def test_lists_are_diverse_where_asked(tmp_path, monkeypatch):
         return np.mean([len(set(pair)) == 1 for pair in pairs.values()])
 
     assert alike(diverse) == 0 < alike(free)
-    assert [row["item_id"] for row in diverse if row["rank"] == 1] == [row["item_id"] for row in free if row["rank"] == 1]
+    assert [row["item_id"] for row in diverse if row["rank"] == 1] == [
+        row["item_id"] for row in free if row["rank"] == 1
+    ]
 
 
 def habits(item="b05", gap=10):
@@ -268,7 +272,9 @@ def test_all_at_once_and_twice_the_same(rules, tmp_path, monkeypatch):
         monkeypatch.setattr("crossdomain.recommend.score.PEOPLE_BLOCK", block)
         con = world(events, accounts)
         con.execute("CREATE TABLE serving.item_topics (domain VARCHAR, item_id VARCHAR, topic INTEGER, weight DOUBLE)")
-        con.execute("INSERT INTO serving.item_topics SELECT domain, item_id, hash(item_id) % 3, 1 FROM derived.catalogue")
+        con.execute(
+            "INSERT INTO serving.item_topics SELECT domain, item_id, hash(item_id) % 3, 1 FROM derived.catalogue"
+        )
         found.append(lists(con, tmp_path / place, include)[0])
     assert found[0] == found[1]
     first, second = of(found[0], "due")[:2]

@@ -78,7 +78,10 @@ def connect(
     )
     listed = [(*row, None, None)[:5] for row in catalogue]
     _fill(
-        con, "derived.catalogue", "domain VARCHAR, item_id VARCHAR, status VARCHAR, creator VARCHAR, type VARCHAR", listed
+        con,
+        "derived.catalogue",
+        "domain VARCHAR, item_id VARCHAR, status VARCHAR, creator VARCHAR, type VARCHAR",
+        listed,
     )
     con.execute("ALTER TABLE derived.catalogue ADD COLUMN listed_at TIMESTAMPTZ")
     con.execute(f"ALTER TABLE derived.catalogue ADD COLUMN first_ds DATE DEFAULT DATE '{DAY}'")

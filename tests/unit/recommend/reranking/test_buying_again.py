@@ -6,7 +6,7 @@ import pytest
 
 from crossdomain.recommend.interactions import PRODUCTS
 from crossdomain.recommend.reranking.buying_again import LEAST_PEOPLE, due_sql
-from tests.unit.recommend.world import DAY, connect, key
+from tests.unit.recommend.world import DAY, connect
 
 CATALOGUE = [
     ("beauty", "cream", "on", None, "care"), ("beauty", "balm", "on", None, "care"),
@@ -62,9 +62,7 @@ def test_two_purchases_of_a_day_are_one_and_ids_of_a_product_are_one_item():
     twins = [("beauty", "cream", "g"), ("beauty", "twin", "g")]
     catalogue = [*CATALOGUE, ("beauty", "twin", "off", None, "care")]
     events = habit("cream", 30) + bought("a", "cream", 50, 50) + bought("a", "twin", 31)
-    assert due(events, catalogue=catalogue, duplicates=twins) == {
-        ("a", "cream"): pytest.approx(31 / 30, abs=1e-6)
-    }
+    assert due(events, catalogue=catalogue, duplicates=twins) == {("a", "cream"): pytest.approx(31 / 30, abs=1e-6)}
     events = habit("cream", 30) + bought("a", "cream", 80) + bought("a", "twin", 10)
     assert due(events, catalogue=catalogue, duplicates=twins) == {}, "the twin was bought ten days ago"
 

@@ -85,8 +85,6 @@ def test_what_comes_first_stands_there_once():
 
 
 def test_lists_are_merged_by_score_and_ties_go_to_the_smaller_position():
-    item, score = merge(
-        np.array([[3, 5, -1]]), np.array([[2.0, 1, -np.inf]]), np.array([[4, 1]]), np.array([[2.0, 1]])
-    )
+    item, score = merge(np.array([[3, 5, -1]]), np.array([[2.0, 1, -np.inf]]), np.array([[4, 1]]), np.array([[2.0, 1]]))
     assert item.tolist() == [[3, 4, 1, 5, -1]]
     assert score.tolist() == [[2, 2, 1, 1, -np.inf]]
