@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from crossdomain.cli.output import Json
+from crossdomain.cli.output import Json, show
 from crossdomain.errors import MissingInput
 from crossdomain.settings import Settings, parse_day
 
@@ -16,6 +16,47 @@ app = typer.Typer(no_args_is_help=True, help="Models of the recommender.")
 @app.callback()
 def _group() -> None:
     """Models of the recommender."""
+
+
+@app.command("weights")
+def weights(
+    date: Annotated[str, typer.Option(help="Business day whose inputs of training are read.")],
+    trials: Annotated[int, typer.Option(min=1, help="Most settings that are tried; each trains a model.")] = 30,
+    json: Json = False,
+) -> None:
+    """Learn event weights and half-life on validation days, and measure the choice once on the test days."""
+    from crossdomain.jobs.learning_weights import learn_weights
+
+    found = learn_weights(Settings.from_env(), parse_day(date), trials=trials)
+    chosen = {
+        "CROSSDOMAIN_RECOMMEND_HALF_LIFE_DAYS": f"{found.settings.half_life_days:g}",
+        "CROSSDOMAIN_RECOMMEND_EVENT_WEIGHTS": found.settings.event_weights,
+    }
+    document = {
+        "set": chosen,
+        "trials": found.trials,
+        "validation": {"in_force": round(found.validation_before, 6), "learned": round(found.validation, 6)},
+        "test": found.test,
+    }
+    rows = [
+        [domain, one["people"], one["value_before"], one["value"], f"{one['low']} to {one['high']}"]
+        for domain, one in found.test.items()
+        if one is not None
+    ]
+    facts = {
+        **chosen,
+        "NDCG@10 on validation, in force": f"{found.validation_before:.4f}, the domains added up",
+        "NDCG@10 on validation, learned": f"{found.validation:.4f}",
+        "take them over": "where an interval below lies above 0; where 0 lies in it, nothing is shown",
+    }
+    show(
+        document,
+        json=json,
+        title=f"event weights learned for {date}, {found.trials} trials",
+        facts=facts,
+        columns=("target", "test people", "NDCG@10 in force", "learned", "difference, 95 %"),
+        rows=rows,
+    )
 
 
 @app.command("card")

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import scipy.sparse as sp
 
 from crossdomain.errors import InputError
-from crossdomain.recommend.settings import EVENT_WEIGHTS, RATING_WEIGHTS, REJECTIONS, RecommendSettings
+from crossdomain.recommend.settings import RATING_WEIGHTS, REJECTIONS, RecommendSettings
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -67,7 +67,7 @@ def pairs_sql(settings: RecommendSettings) -> str:
     instant or before; only accounts in ``derived.people`` count. Items that are one product
     (``derived.duplicate_items``) count as one: what somebody has under another id is not new to them.
     """
-    weights = " ".join(f"WHEN '{name}' THEN {weight!r}" for name, weight in sorted(EVENT_WEIGHTS.items()))
+    weights = " ".join(f"WHEN '{name}' THEN {weight!r}" for name, weight in sorted(settings.weights.items()))
     lowest = RATING_WEIGHTS[-1][1]
     ratings = " ".join(f"WHEN value >= {least!r} THEN {weight!r}" for least, weight in RATING_WEIGHTS)
     rejections = ", ".join(f"'{name}'" for name in REJECTIONS)

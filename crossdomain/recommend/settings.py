@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from typing import Any
 
 from crossdomain.errors import InputError
@@ -37,6 +39,8 @@ class RecommendSettings:
     Attributes:
         window_days: Business days of events that are read, up to and including the key; 0 for all.
         half_life_days: Age at which an event weighs half as evidence of taste; 0 for no decay.
+        event_weights: Weights of event types that are not those of ``EVENT_WEIGHTS``: ``view=0.1,cart=0.8``; 0 takes a
+            type out.
         popularity_half_life_days: Age at which an interaction counts half for decayed popularity.
         pair_cap: Greatest summed weight of one account and item.
         max_items: Items of one account that count, the heaviest first: bounds bots and bulk buyers.
@@ -73,6 +77,7 @@ class RecommendSettings:
 
     window_days: int = 90
     half_life_days: float = 20.0
+    event_weights: str = ""
     popularity_half_life_days: float = 7.0
     pair_cap: float = 3.0
     max_items: int = 500
@@ -111,6 +116,8 @@ class RecommendSettings:
         for name, least in at_least.items():
             if getattr(self, name) < least:
                 raise InputError(f"{_PREFIX}{name.upper()} must be {least} or more, not {getattr(self, name)}")
+        if not any(self.weights.values()):
+            raise InputError(f"{_PREFIX}EVENT_WEIGHTS={self.event_weights!r} leaves no event that says anything")
         for name in ("pair_cap", "regularization", "fresh_half_life_days"):
             if getattr(self, name) <= 0:
                 raise InputError(f"{_PREFIX}{name.upper()} must be greater than 0, not {getattr(self, name)}")
@@ -140,8 +147,26 @@ class RecommendSettings:
         values = read_variables(_PREFIX, kinds, environ, known=kinds)
         return cls(**{"seed": seed, "threads": threads} | values)
 
+    @cached_property
+    def weights(self) -> dict[str, float]:
+        """Weight of one event of each type: ``EVENT_WEIGHTS`` with what ``event_weights`` says."""
+        found = dict(EVENT_WEIGHTS)
+        for part in filter(None, (part.strip() for part in self.event_weights.split(","))):
+            name, _, text = part.partition("=")
+            try:
+                weight = float(text)
+            except ValueError:
+                weight = math.nan
+            if name not in EVENT_WEIGHTS or not 0 <= weight < math.inf:
+                known = ", ".join(sorted(EVENT_WEIGHTS))
+                raise InputError(
+                    f"{_PREFIX}EVENT_WEIGHTS: {part!r} is not TYPE=WEIGHT, a weight of 0 or more and a type of {known}"
+                )
+            found[name] = weight
+        return found
+
     def as_config(self) -> dict[str, Any]:
         """What the rows depend on: everything but the number of threads."""
         config = asdict(self)
         del config["threads"]
-        return {**config, "events": dict(EVENT_WEIGHTS), "ratings": RATING_WEIGHTS, "rejections": REJECTIONS}
+        return {**config, "events": self.weights, "ratings": RATING_WEIGHTS, "rejections": REJECTIONS}
