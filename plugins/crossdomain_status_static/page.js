@@ -228,7 +228,7 @@ function drawModelDrift(seen) {
   const rows = alarms.map((row) => [
     textCell(row.target_domain), textCell(word(`segment_${row.segment}`)), textCell(row.source, "rule"),
     textCell(word(`drift_${row.measure}`)), numberCell(decimal(row.value)), numberCell(decimal(row.before)),
-    numberCell(decimal(row.drift)), numberCell(decimal(row.threshold)),
+    element("td", { text: decimal(row.drift), className: "number alarm" }), numberCell(decimal(row.threshold)),
   ]);
   replace("model-drift", said, tableOf(headings.map((name) => word(name)), rows));
 }
