@@ -58,6 +58,13 @@ def test_equal_to_a_loop(relevance, cells, monkeypatch):
         assert (got[~here] == -1).all()
 
 
+def test_without_any_topic_nothing_changes():
+    none = np.zeros(0, dtype=np.int64)
+    vectors = mixture_vectors(none, none, np.zeros(0), 4)
+    item, score = np.array([[3, 1, 0, 2]]), np.array([[4.0, 3, 2, 1]])
+    assert diversify(item, score, vectors, 0.3, 4)[0].tolist() == item.tolist()
+
+
 def test_lists_of_nobody_and_of_nothing():
     vectors = np.ones((3, 1), dtype=np.float32)
     nobody = np.zeros((0, 4), dtype=np.int64)
