@@ -27,7 +27,7 @@ LEVELS: Mapping[str, str] = {
 }
 """Columns of ``serving.recommendation_coverage`` that are followed, and their names as measures."""
 THRESHOLDS: Mapping[str, float] = {
-    FACTORS: 0.5, SCORES: 0.25, "people_share": 0.1, "catalogue_share": 0.15, "creator_gini": 0.1,
+    FACTORS: 0.5, SCORES: 0.1, "people_share": 0.05, "catalogue_share": 0.1, "creator_gini": 0.1,
 }  # fmt: skip
 """Greater drifts alarm: relative distance; population stability index; differences of shares."""
 LEAST: Mapping[str, int] = {FACTORS: 20, SCORES: 1000, "people_share": 100, "catalogue_share": 100, "creator_gini": 100}

@@ -92,10 +92,10 @@ def test_scores_of_one_value_and_below_zero_have_a_histogram_too():
 
 
 def test_a_drift_alarms_above_its_threshold_where_enough_was_measured():
-    of, least = ("beauty", "all", "als"), LEAST["scores"]
-    assert judged("scores", of, drift=0.25, n=least).status == "ok"
-    assert judged("scores", of, drift=0.26, n=least).status == "alarm"
-    assert judged("scores", of, drift=0.26, n=least - 1).status == "too_few"
+    of, least, most = ("beauty", "all", "als"), LEAST["scores"], THRESHOLDS["scores"]
+    assert judged("scores", of, drift=most, n=least).status == "ok"
+    assert judged("scores", of, drift=most + 0.01, n=least).status == "alarm"
+    assert judged("scores", of, drift=most + 0.01, n=least - 1).status == "too_few"
     assert judged("scores", of, n=0).status == "nothing_to_compare"
 
 
