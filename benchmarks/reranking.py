@@ -1,8 +1,9 @@
 """What diversity, freshness, caps and rest cost: lists re-ranked by each setting, measured on days that no model saw.
 
 On a synthetic demo world one model is trained up to a cut. On each of the days after it lists are made from what was
-known the evening before, as the job makes them, and held against what people met for the first time on the day. People
-are split in two by their keys: settings are chosen on one half (validation), the other (test) is reported beside it.
+known the evening before, as the job makes them, and held against what people met on the day (what they owned left out),
+and against what they met for the first time: lists may hold what was looked at before, which can only be the former.
+People are split in two by their keys: settings are chosen on one half (validation), the other (test) is reported.
 A demo world has no taste for variety or novelty planted in it: it says what re-ranking costs and what it changes in the
 lists, not whether people like it better; that takes an experiment.
 
@@ -39,6 +40,7 @@ OPENING = date(2026, 1, 4)
 """First delivered day, which brings the history."""
 DAYS_BEFORE = 7
 """Delivered days up to the cut."""
+KINDS = ("met", "new")
 BUILT = ("people", "catalogue", "topics")
 GRID: Sequence[Mapping[str, float]] = (
     {},
@@ -114,14 +116,14 @@ class Evening:
         day: The day.
         pairs: Pairs of all days before.
         decayed: Decayed popularity then.
-        found: Persons × items met on the day for the first time, with evidence.
+        truths: By kind persons × items: met on the day with evidence and not owned before; ``new``: for the first time.
         age: Days since each item was listed, -1 where that is not known.
     """
 
     day: date
     pairs: Pairs
     decayed: np.ndarray
-    found: sp.csr_matrix
+    truths: Mapping[str, sp.csr_matrix]
     age: np.ndarray
 
 
@@ -242,12 +244,14 @@ def evening(
     age[place[place >= 0]] = ages["age"].to_numpy()[place >= 0]
     known = by_person(met(before, people, items), people)
     fresh = by_person(met(on_day, people, items, positive_only=True), people)
-    found = fresh - fresh.multiply(known > 0)
+    unwanted = replace(before, last_age=np.where(before.owned | before.rejected, 0, -1))
+    owned = by_person(met(unwanted, people, items, positive_only=True), people)
+    truths = {"met": fresh - fresh.multiply(owned > 0), "new": fresh - fresh.multiply(known > 0)}
     return Evening(
         day=day,
         pairs=before,
         decayed=decayed_popularity(before, items, base.popularity_half_life_days),
-        found=sp.csr_matrix(found > 0),
+        truths={name: sp.csr_matrix(truth > 0) for name, truth in truths.items()},
         age=age,
     )
 
@@ -262,11 +266,11 @@ def live(world: World, settings: RecommendSettings) -> tuple[dict[str, Any], dic
 
     Returns:
         Per person the mean NDCG@10 and recall@10 over its days and directions with something to find, NaN without; and
-        what the lists look like.
+        what the lists look like. ``unlike`` in the table: one minus the mean similarity of two items of a list.
     """
     persons, looks = len(world.people.person), []
-    sums = {"ndcg@10": np.zeros(persons), "recall@10": np.zeros(persons)}
-    asked = np.zeros(persons)
+    sums = {f"{metric}@10 {kind}": np.zeros(persons) for kind in KINDS for metric in ("ndcg", "recall")}
+    asked = {kind: np.zeros(persons) for kind in KINDS}
     shown = Shown(settings.repeat_days)
     for one in world.evenings:
         lists = lists_of(world, one, settings, shown if settings.repeat_days and shown.lists else None)
@@ -275,13 +279,17 @@ def live(world: World, settings: RecommendSettings) -> tuple[dict[str, Any], dic
         looks.append(look_of(world, lists, shown.lists[-1], before))
         for target in (0, 1):
             item = lists[target]
-            truth = one.found[:, world.items.span(target)]
-            rows = np.flatnonzero((np.diff(truth.indptr) > 0) & (item[:, 0] >= 0))
-            ndcg, recall = gains(one.found, item, rows, np.diff(truth.indptr))
-            asked[rows] += 1
-            sums["ndcg@10"][rows] += ndcg
-            sums["recall@10"][rows] += recall
-    means = {name: np.where(asked > 0, value / np.maximum(asked, 1), np.nan) for name, value in sums.items()}
+            for kind, found in one.truths.items():
+                size = np.diff(found[:, world.items.span(target)].indptr)
+                rows = np.flatnonzero((size > 0) & (item[:, 0] >= 0))
+                ndcg, recall = gains(found, item, rows, size)
+                asked[kind][rows] += 1
+                sums[f"ndcg@10 {kind}"][rows] += ndcg
+                sums[f"recall@10 {kind}"][rows] += recall
+    means = {}
+    for name, value in sums.items():
+        times = asked[name.rpartition(" ")[2]]
+        means[name] = np.where(times > 0, value / np.maximum(times, 1), np.nan)
     return means, {name: round(float(np.nanmean([look[name] for look in looks])), 5) for name in looks[0]}
 
 
@@ -415,12 +423,11 @@ def repeats(home: Path) -> dict[str, Any]:
 
 def table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """The measured settings as a Markdown table, of the test half."""
-    yield "| setting | NDCG@10 (difference, 95 %) | recall@10 | unlike | topics | creators | Gini | items | again |"
+    yield "| setting | NDCG@10 of what was met | of what was new | unlike | topics | creators | Gini | items | again |"
     yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     for row in rows:
         name = ", ".join(f"`{key}` {value}" for key, value in row["setting"].items()) or "none"
-        ndcg, recall = row["test"]["ndcg@10"], row["test"]["recall@10"]
-        spread = f" ({ndcg['difference']:+.4f}, {ndcg['low']:+.4f} to {ndcg['high']:+.4f})" if row["setting"] else ""
+        spans = [spanned(row["test"][f"ndcg@10 {kind}"], first=not row["setting"]) for kind in KINDS]
         looks = " | ".join(
             f"{row[key]:.{digits}f}"
             for key, digits in (
@@ -428,7 +435,14 @@ def table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
                 ("catalogue_share", 3), ("shown_the_day_before", 3),
             )
         )  # fmt: skip
-        yield f"| {name} | {ndcg['value']:.4f}{spread} | {recall['value']:.4f} | {looks} |"
+        yield f"| {name} | {spans[0]} | {spans[1]} | {looks} |"
+
+
+def spanned(measured: Mapping[str, float], *, first: bool) -> str:
+    """A value, and how it differs from no re-ranking."""
+    if first:
+        return f"{measured['value']:.4f}"
+    return f"{measured['difference']:+.4f} ({measured['low']:+.4f} to {measured['high']:+.4f})"
 
 
 if __name__ == "__main__":
