@@ -118,6 +118,8 @@ class Evening:
         decayed: Decayed popularity then.
         truths: By kind persons × items: met on the day with evidence and not owned before; ``new``: for the first time.
         age: Days since each item was listed, -1 where that is not known.
+        bought: Persons × items bought on the day, owned before or not.
+        due: Persons × items that were due to be bought again.
     """
 
     day: date
@@ -125,6 +127,8 @@ class Evening:
     decayed: np.ndarray
     truths: Mapping[str, sp.csr_matrix]
     age: np.ndarray
+    bought: sp.csr_matrix
+    due: sp.csr_matrix
 
 
 @dataclass
@@ -194,6 +198,7 @@ def measure(home: Path, days: int) -> dict[str, Any]:
         "first_measured": str(world.evenings[0].day),
         "last_measured": str(world.evenings[-1].day),
         "repeat_purchases": repeats(home),
+        "buying_again": buying_again(world, base),
         "settings": found,
     }
 
@@ -245,6 +250,7 @@ def evening(
     known = by_person(met(before, people, items), people)
     fresh = by_person(met(on_day, people, items, positive_only=True), people)
     unwanted = replace(before, last_age=np.where(before.owned | before.rejected, 0, -1))
+    purchases = replace(on_day, last_age=np.where(on_day.owned, 0, -1))
     owned = by_person(met(unwanted, people, items, positive_only=True), people)
     truths = {"met": fresh - fresh.multiply(owned > 0), "new": fresh - fresh.multiply(known > 0)}
     return Evening(
@@ -253,7 +259,27 @@ def evening(
         decayed=decayed_popularity(before, items, base.popularity_half_life_days),
         truths={name: sp.csr_matrix(truth > 0) for name, truth in truths.items()},
         age=age,
+        bought=sp.csr_matrix(by_person(met(purchases, people, items, positive_only=True), people) > 0),
+        due=due_of(ctx, people, items, day - timedelta(days=1), base),
     )
+
+
+def due_of(ctx: Any, people: People, items: Items, last: date, base: RecommendSettings) -> sp.csr_matrix:
+    """Persons × items that are due to be bought again after a day, one of each person and domain: the nearest."""
+    from crossdomain.jobs.behaviour import first_day
+    from crossdomain.recommend.interactions import PRODUCTS
+    from crossdomain.recommend.reranking.buying_again import due_sql
+
+    values = {"first": first_day(last, base), "last": last, "tz": ctx.settings.tz}
+    first = "row_number() OVER (PARTITION BY account ORDER BY wait, item_id) = 1"
+    rows = ctx.con.sql(f"SELECT * FROM ({due_sql(PRODUCTS)}) QUALIFY {first}", params=values).to_arrow_table()
+    item = items.codes(*(rows[name].combine_chunks() for name in ("domain", "item_id")))
+    account = {key: place for place, key in enumerate(people.account.to_pylist())}
+    at = np.array([account.get(key, -1) for key in rows["account"].to_pylist()], dtype=np.int64)
+    here = (at >= 0) & (item >= 0)
+    person = people.account_person[at[here]]
+    shape = (len(people.person), len(items))
+    return sp.csr_matrix((np.ones(len(person), dtype=np.float32), (person, item[here])), shape=shape)
 
 
 def by_person(units: sp.csr_matrix, people: People) -> sp.csr_matrix:
@@ -403,6 +429,23 @@ def compared(reference: Mapping[str, np.ndarray], own: Mapping[str, np.ndarray],
             "high": round(difference.high, 5),
         }
     return found
+
+
+def buying_again(world: World, base: RecommendSettings) -> dict[str, dict[str, float]]:
+    """What a row for an item that is due is bought, beside the last row of the same list, whose place it would take."""
+    counts = {name: {"lists": 0, "due_bought": 0, "last_bought": 0} for name in world.items.domains}
+    for one in world.evenings:
+        lists = lists_of(world, one, base, None)
+        for domain, name in enumerate(world.items.domains):
+            due = one.due[:, world.items.span(domain)].tocsr()
+            persons = np.flatnonzero((np.diff(due.indptr) > 0) & (lists[domain][:, -1] >= 0))
+            nearest = world.items.span(domain).start + np.array(
+                [due.indices[due.indptr[p]] for p in persons], dtype=int
+            )
+            counts[name]["lists"] += len(persons)
+            for kind, item in (("due_bought", nearest), ("last_bought", lists[domain][persons, -1])):
+                counts[name][kind] += int(are_in(item[:, None], one.bought[persons]).sum())
+    return counts
 
 
 def repeats(home: Path) -> dict[str, Any]:
