@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 DAGS = Path(__file__).resolve().parents[1] / "dags"
-_RUNS_ON = re.compile(r"schedule=on_day_of\(([A-Z_| ]+)\)")
+_RUNS_ON = re.compile(r"schedule=on_day_of\(([A-Z_|\s]+)\)")
 _GOES_ON = re.compile(r'trigger_rule="none_failed"\)\s+def \w+\(\)[^"]*run_and_emit\("(\w+)"')
 _TASK = re.compile(r'run_and_emit\("(?P<job>\w+)", emits=(?P<asset>[A-Z_]+),')
 
