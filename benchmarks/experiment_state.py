@@ -1,6 +1,7 @@
 """Times the state and moments of an experiment of 10 M exposures and 10 metrics, beside bare DuckDB.
 
 Usage: python benchmarks/experiment_state.py [--exposures 10000000] [--units 4000000] [--days 14] [--home DIR]
+       [--rounds 3] [--dimensions activity,channel]
 
 The world is synthetic: exposures spread evenly over the days, three events for every two exposures, a fifth of them
 purchases or refunds. Ten metrics of twelve numbers (shares, means of money, ratios), two of them with CUPED.
@@ -10,9 +11,9 @@ purchases or refunds. Ten metrics of twelve numbers (shares, means of money, rat
 - written: the same, and the state written to the lake (sorted, read back, committed).
 - days: the job as it runs every day, one day after the other, writing included.
 
-Bare and whole alternate and their medians count. Seconds of the processor are given beside those of the clock: where
-other work shares the machine, only their ratio means something. Every phase runs in a process of its own; imports are
-not counted.
+Bare and whole alternate and their medians count; with no rounds only the days are measured. Seconds of the processor
+are given beside those of the clock: where other work shares the machine, only their ratio means something. Every phase
+runs in a process of its own; imports are not counted.
 """
 
 from __future__ import annotations
@@ -162,7 +163,7 @@ print(json.dumps({"seconds": seconds, "cpu": cpu, "units": [row[1] for row in ro
 WHOLE = (
     OPEN
     + """
-from crossdomain.experiments.moments import carried, day_difference, samples
+from crossdomain.experiments.moments import WHOLE, carried, day_difference, samples
 from crossdomain.experiments.state import Fold, fingerprint, fold_state, state_rows
 from crossdomain.experiments.tallies import day_tallies
 with open_lake(settings) as lake:
@@ -179,7 +180,7 @@ with open_lake(settings) as lake:
         staged = lake.stage(spec, state_rows(design, fold), {"ds": last.isoformat()}, made_by={"job": "bench"})
         lake.commit(spec, [staged], replace={"ds": [last.isoformat()]})
         seconds, cpu = time.monotonic() - started, time.process_time() - used
-found = samples(design, strata, last)
+found = samples(design, strata[WHOLE], last)
 arms = ("control", "treatment")
 print(json.dumps({"seconds": seconds, "cpu": cpu, "fold": folded, "units": [found["revenue", arm].n for arm in arms],
     "revenue": [str(found["revenue", arm].x) for arm in arms],
@@ -209,10 +210,11 @@ def main() -> None:
     parser.add_argument("--units", type=int, default=4_000_000)
     parser.add_argument("--days", type=int, default=14)
     parser.add_argument("--home", type=Path)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="0: only the days")
+    parser.add_argument("--dimensions", default="", help="of the design, such as activity,channel")
     given = parser.parse_args()
     home = given.home or Path(tempfile.mkdtemp(prefix="experiment-state-"))
-    include = _include(home)
+    include = _include(home, given.dimensions)
     size = {"exposures": given.exposures, "units": given.units, "days": given.days}
     environ = {
         **os.environ, "CROSSDOMAIN_HOME": str(home / "lake"), "CROSSDOMAIN_INCLUDE": str(include),
@@ -221,37 +223,18 @@ def main() -> None:
     }  # fmt: skip
     if not (home / "lake" / "lake").exists():
         _call(WORLD, environ, json.dumps(size))
-    days = str(given.days)
-    bare, whole = [], []
-    for _ in range(given.rounds):
-        bare.append(_call(BARE, environ, days))
-        whole.append(_call(WHOLE, environ, days, "only"))
-    for name in ("units", "revenue", "spent_with_covariate"):
-        if bare[0][name] != whole[0][name] and [float(x) for x in bare[0][name]] != [float(x) for x in whole[0][name]]:
-            raise SystemExit(f"{name} differ: {bare[0][name]} and {whole[0][name]}")
-    written = _call(WHOLE, environ, days, "write")
+    at_once = _at_once(environ, str(given.days), given.rounds) if given.rounds else {}
     rmtree(home / "lake" / "lake" / "derived", ignore_errors=True)
     daily = [_call(DAYS, environ, str(step)) for step in range(given.days)]
-    seconds = {
-        name: statistics.median(one["seconds"] for one in runs) for name, runs in (("bare", bare), ("whole", whole))
-    }
-    cpu = {name: statistics.median(one["cpu"] for one in runs) for name, runs in (("bare", bare), ("whole", whole))}
     document = {
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
         "machine": machine(),
         "threads": THREADS,
         "memory_limit": MEMORY,
-        "size": {**size, "events": given.exposures * 3 // 2, "analysed_units": sum(whole[0]["units"])},
-        "seconds": {**seconds, "written": written["seconds"]},
-        "cpu_seconds": {**cpu, "written": written["cpu"]},
-        "whole_over_bare": seconds["whole"] / seconds["bare"],
-        "whole_over_bare_cpu": cpu["whole"] / cpu["bare"],
+        "size": {**size, "events": given.exposures * 3 // 2, "dimensions": given.dimensions},
+        **at_once,
         "load_at_end": os.getloadavg()[0],
-        "rounds": {
-            name: [{"seconds": one["seconds"], "cpu": one["cpu"]} for one in runs]
-            for name, runs in (("bare", bare), ("whole", whole))
-        },
         "days": daily,
     }
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -262,11 +245,36 @@ def main() -> None:
         rmtree(home, ignore_errors=True)
 
 
-def _include(home: Path) -> Path:
+def _at_once(environ: dict[str, str], days: str, rounds: int) -> dict[str, Any]:
+    """The phases that take all days at once; bare and whole must give the same numbers."""
+    bare, whole = [], []
+    for _ in range(rounds):
+        bare.append(_call(BARE, environ, days))
+        whole.append(_call(WHOLE, environ, days, "only"))
+    for name in ("units", "revenue", "spent_with_covariate"):
+        if bare[0][name] != whole[0][name] and [float(x) for x in bare[0][name]] != [float(x) for x in whole[0][name]]:
+            raise SystemExit(f"{name} differ: {bare[0][name]} and {whole[0][name]}")
+    written = _call(WHOLE, environ, days, "write")
+    phases = (("bare", bare), ("whole", whole), ("written", [written]))
+    seconds = {name: statistics.median(one["seconds"] for one in runs) for name, runs in phases}
+    cpu = {name: statistics.median(one["cpu"] for one in runs) for name, runs in phases}
+    return {
+        "analysed_units": sum(whole[0]["units"]),
+        "seconds": seconds,
+        "cpu_seconds": cpu,
+        "whole_over_bare": seconds["whole"] / seconds["bare"],
+        "whole_over_bare_cpu": cpu["whole"] / cpu["bare"],
+        "rounds": {name: [{"seconds": one["seconds"], "cpu": one["cpu"]} for one in runs] for name, runs in phases[:2]},
+    }
+
+
+def _include(home: Path, dimensions: str) -> Path:
     """The platform's tables with one design."""
     include = home / "include"
     (include / "experiments").mkdir(parents=True, exist_ok=True)
-    (include / "experiments" / "bench.yaml").write_text(DESIGN, encoding="utf-8")
+    (include / "experiments" / "bench.yaml").write_text(
+        DESIGN + (f"dimensions: [{dimensions}]\n" if dimensions else ""), encoding="utf-8"
+    )
     schema = ROOT / "include" / "experiments" / "design.schema.json"
     (include / "experiments" / schema.name).write_text(schema.read_text(encoding="utf-8"), encoding="utf-8")
     tables = include / "sql"

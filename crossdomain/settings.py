@@ -39,6 +39,8 @@ class Settings:
         gate_frame_rows: Partitions of up to this many rows are loaded and validated by Great Expectations; DuckDB
             counts the same rules in larger ones.
         holdout: Share of all units that no experiment gets, the same units for all of them; from 0 to below 1.
+        part_units: Units that an arm of a segment, or of a dimension's value, must have for an experiment's numbers of
+            it to be told.
         export_k: People that a cell of a table must have at least before the table may leave; at least 2.
         publish_dsn: If given, serving tables are also published to this PostgreSQL database.
         keys: If given, the keys (``crossdomain.storage.keys`` says how they are written), instead of the home's
@@ -57,6 +59,7 @@ class Settings:
     seed: int = 7
     gate_frame_rows: int = 250_000
     holdout: float = 0.0
+    part_units: int = 100
     export_k: int = 20
     publish_dsn: str | None = field(default=None, repr=False)
     keys: str | None = field(default=None, repr=False)
@@ -139,6 +142,12 @@ def _people(text: str) -> int:
     return count
 
 
+def _units(text: str) -> int:
+    if (count := int(text)) < 0:
+        raise ValueError("give 0 or more")
+    return count
+
+
 def _share(text: str) -> float:
     if not 0 <= (share := float(text)) < 1:
         raise ValueError("give a share from 0 to below 1")
@@ -162,6 +171,7 @@ _PARSERS: dict[str, Callable[[str], object]] = {
     "seed": int,
     "gate_frame_rows": int,
     "holdout": _share,
+    "part_units": _units,
     "export_k": _people,
     "publish_dsn": str,
     "keys": str,

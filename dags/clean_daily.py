@@ -25,10 +25,10 @@ from airflow.sdk import dag, get_current_context, task
 @dag(schedule=on_day_of(RAW), doc_md=__doc__, **dag_options(Tag.INGEST, Tag.QUALITY))
 def clean_daily() -> None:
     @task(outlets=[CLEAN])
-    def build_clean() -> list[str]:
+    def build_clean() -> dict[str, list[str]]:
         from _common.running import run_and_emit
 
-        return run_and_emit("clean", emits=CLEAN, context=get_current_context())
+        return run_and_emit({"clean": CLEAN}, context=get_current_context())
 
     build_clean()
 

@@ -47,10 +47,10 @@ def gate_override() -> None:
         return settle(get_current_context(), shown, decision, approve=APPROVE)
 
     @task(outlets=[CLEAN])
-    def build_clean() -> list[str]:
+    def build_clean() -> dict[str, list[str]]:
         from _common.running import run_and_emit
 
-        return run_and_emit("clean", emits=CLEAN, context=get_current_context())
+        return run_and_emit({"clean": CLEAN}, context=get_current_context())
 
     shown = read_refusal()
     shown >> decide

@@ -7,8 +7,9 @@ were delivered again after theirs; remove what has outlived its term; account fo
 `derived.retention_runs`, `serving.compliance`, receipts under `reports/erasures/`, a page under `reports/compliance/`.
 **Emits** `vault`, `governed`, `compliance`.
 
-**Rerun** clear the run of that day, or `crossdomain run govern --date D` (or `vault`, `compliance`). A killed erasure
-goes on where it was. A task of another DAG that was reading a file which an erasure removed fails once and is retried.
+**Rerun** clear the run of that day, or `crossdomain run JOB --date D` for the jobs `vault`, `govern` and `compliance`
+in this order. A killed erasure goes on where it was. A task of another DAG that was reading a file which an erasure
+removed fails once and is retried.
 
 **Backfill** the producer, `ingest_daily`; retention counts from the day of the run, so that an old day removes little.
 
@@ -23,28 +24,18 @@ from _common.assets import CLEAN, COMPLIANCE, GOVERNED, VAULT
 from _common.defaults import Tag, dag_options, on_day_of
 from airflow.sdk import dag, get_current_context, task
 
+JOBS = {"vault": VAULT, "govern": GOVERNED, "compliance": COMPLIANCE}
+
 
 @dag(schedule=on_day_of(CLEAN), doc_md=__doc__, **dag_options(Tag.GOVERNANCE))
 def governance_daily() -> None:
-    @task(outlets=[VAULT])
-    def fill_vault() -> list[str]:
+    @task(outlets=[*JOBS.values()])
+    def govern_day() -> dict[str, list[str]]:
         from _common.running import run_and_emit
 
-        return run_and_emit("vault", emits=VAULT, context=get_current_context())
+        return run_and_emit(JOBS, context=get_current_context())
 
-    @task(outlets=[GOVERNED], trigger_rule="none_failed")
-    def erase_and_expire() -> list[str]:
-        from _common.running import run_and_emit
-
-        return run_and_emit("govern", emits=GOVERNED, context=get_current_context())
-
-    @task(outlets=[COMPLIANCE], trigger_rule="none_failed")
-    def account_for_the_day() -> list[str]:
-        from _common.running import run_and_emit
-
-        return run_and_emit("compliance", emits=COMPLIANCE, context=get_current_context())
-
-    fill_vault() >> erase_and_expire() >> account_for_the_day()
+    govern_day()
 
 
 governance_daily()

@@ -23,10 +23,10 @@ from airflow.sdk import dag, get_current_context, task
 @dag(schedule=nightly(), doc_md=__doc__, **dag_options(Tag.INGEST))
 def ingest_daily() -> None:
     @task(outlets=[RAW])
-    def land_delivery() -> list[str]:
+    def land_delivery() -> dict[str, list[str]]:
         from _common.running import run_and_emit
 
-        return run_and_emit("ingest", emits=RAW, context=get_current_context())
+        return run_and_emit({"ingest": RAW}, context=get_current_context())
 
     land_delivery()
 

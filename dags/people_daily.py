@@ -1,35 +1,39 @@
-"""### Folds a day into the state of accounts, links, consents and persons.
+"""### Folds a day into what is known of items and people: the catalogue, accounts, links, consents and persons.
 
 **Does** carry yesterday's state on with what was delivered on the day (sequential; as known on the day). Consent counts
-as of the day and now: a day that runs again drops whoever withdrew since.
+as of the day and now: a day that runs again drops whoever withdrew since. One task runs both jobs, `catalogue` and
+`people`, so that `content_daily` and `recs_train`, which need both, run once for a day.
 
-**Runs on** `clean`. **Outputs** `derived.accounts`, `derived.consents`, `derived.account_links`, `derived.people`,
-`derived.people_counts`, and `derived.link_conflicts`: contradictions for a person to look at. **Emits** `people` for
-the day and for the days after it that can now be built, also where their rows stayed the same: `recs_train` reads what
-this reads.
+**Runs on** `clean`. A day that late rows reached is left as it was known. **Outputs** `derived.catalogue`,
+`derived.duplicate_items`; `derived.accounts`, `derived.consents`, `derived.account_links`, `derived.people`,
+`derived.people_counts`, and `derived.link_conflicts`: contradictions for a person to look at. **Emits** `catalogue`
+and `people` for the day and for the days after it that can now be built; `people` also where its rows stayed the same:
+`recs_train` reads what this reads.
 
-**Rerun** clear the run of that day, or `crossdomain run people --date D`; the days after follow. A day whose
-predecessor is missing is skipped, and made up when the predecessor is there.
+**Rerun** clear the run of that day, or `crossdomain run JOB --date D` for the jobs `catalogue` and `people`; the days
+after follow. A day whose predecessor is missing is skipped, and made up when the predecessor is there.
 
 **Owner** people.
 """
 
 from __future__ import annotations
 
-from _common.assets import CLEAN, PEOPLE
+from _common.assets import CATALOGUE, CLEAN, PEOPLE
 from _common.defaults import Tag, dag_options, on_day_of
 from airflow.sdk import dag, get_current_context, task
 
+JOBS = {"catalogue": CATALOGUE, "people": PEOPLE}
 
-@dag(schedule=on_day_of(CLEAN), doc_md=__doc__, **dag_options(Tag.PEOPLE))
+
+@dag(schedule=on_day_of(CLEAN), doc_md=__doc__, **dag_options(Tag.PEOPLE, Tag.CONTENT))
 def people_daily() -> None:
-    @task(outlets=[PEOPLE])
-    def build_people() -> list[str]:
+    @task(outlets=[*JOBS.values()])
+    def fold_day() -> dict[str, list[str]]:
         from _common.running import run_and_emit
 
-        return run_and_emit("people", emits=PEOPLE, context=get_current_context())
+        return run_and_emit(JOBS, context=get_current_context())
 
-    build_people()
+    fold_day()
 
 
 people_daily()

@@ -23,10 +23,10 @@ from airflow.sdk import dag, get_current_context, task
 @dag(schedule=on_day_of(CLEAN), doc_md=__doc__, **dag_options(Tag.QUALITY))
 def quality_daily() -> None:
     @task(outlets=[QUALITY])
-    def watch_tables() -> list[str]:
+    def watch_tables() -> dict[str, list[str]]:
         from _common.running import run_and_emit
 
-        return run_and_emit("watch", emits=QUALITY, context=get_current_context())
+        return run_and_emit({"watch": QUALITY}, context=get_current_context())
 
     watch_tables()
 

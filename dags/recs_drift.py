@@ -22,10 +22,10 @@ from airflow.sdk import dag, get_current_context, task
 @dag(schedule=on_day_of(RECOMMENDATIONS), doc_md=__doc__, **dag_options(Tag.RECOMMEND))
 def recs_drift() -> None:
     @task(outlets=[RECOMMENDATION_DRIFT])
-    def watch_recommender() -> list[str]:
+    def watch_recommender() -> dict[str, list[str]]:
         from _common.running import run_and_emit
 
-        return run_and_emit("recommendation_drift", emits=RECOMMENDATION_DRIFT, context=get_current_context())
+        return run_and_emit({"recommendation_drift": RECOMMENDATION_DRIFT}, context=get_current_context())
 
     watch_recommender()
 

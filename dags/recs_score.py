@@ -26,10 +26,10 @@ from airflow.sdk import dag, get_current_context, task
 @dag(schedule=on_day_of(MODELS), doc_md=__doc__, **dag_options(Tag.RECOMMEND))
 def recs_score() -> None:
     @task(outlets=[RECOMMENDATIONS])
-    def score_people() -> list[str]:
+    def score_people() -> dict[str, list[str]]:
         from _common.running import run_and_emit
 
-        return run_and_emit("score", emits=RECOMMENDATIONS, context=get_current_context())
+        return run_and_emit({"score": RECOMMENDATIONS}, context=get_current_context())
 
     score_people()
 

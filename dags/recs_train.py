@@ -3,8 +3,8 @@
 **Does** train ALS on what was known on the day, measure it on the last days against popularity, and keep or
 change the champion by a paired test; and ask whether the other side helps, by direction and segment.
 
-**Runs on** `catalogue` or `people`, whichever comes last for the day: the first one finds the other missing and is
-skipped. **Outputs** `serving.model_metrics`, `serving.champions`, `serving.transfer`, files under `models/`.
+**Runs on** `catalogue` or `people`, which `people_daily` emits at once. **Outputs** `serving.model_metrics`,
+`serving.champions`, `serving.transfer`, files under `models/`.
 **Emits** `models`, for every day that was built, also where model and champion stayed: `recs_score` reads what
 this reads.
 
@@ -23,10 +23,10 @@ from airflow.sdk import dag, get_current_context, task
 @dag(schedule=on_day_of(CATALOGUE | PEOPLE), doc_md=__doc__, **dag_options(Tag.RECOMMEND))
 def recs_train() -> None:
     @task(outlets=[MODELS])
-    def train_models() -> list[str]:
+    def train_models() -> dict[str, list[str]]:
         from _common.running import run_and_emit
 
-        return run_and_emit("train", emits=MODELS, context=get_current_context())
+        return run_and_emit({"train": MODELS}, context=get_current_context())
 
     train_models()
 

@@ -39,10 +39,10 @@ from airflow.sdk import dag, get_current_context, task
 )
 def serving_publish() -> None:
     @task(outlets=[PUBLISHED])
-    def publish_serving() -> list[str]:
+    def publish_serving() -> dict[str, list[str]]:
         from _common.running import run_and_emit
 
-        return run_and_emit("publish", emits=PUBLISHED, context=get_current_context())
+        return run_and_emit({"publish": PUBLISHED}, context=get_current_context())
 
     publish_serving()
 

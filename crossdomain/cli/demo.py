@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from crossdomain.cli.output import Json, show, wide_console
 from crossdomain.settings import Settings, parse_day
+
+if TYPE_CHECKING:
+    from crossdomain.demo.world import WorldSummary
 
 app = typer.Typer(no_args_is_help=True, help="A synthetic world, and the whole chain on it.")
 
@@ -60,20 +64,28 @@ def run(
     create_keys(Home(settings.home), settings.keys)
     console.print(f"1/3 writing a synthetic world of {users:,} people and {items:,} items")
     summary = write_world(settings.home, users=users, items=items, days=days, start=parse_day(start), seed=seed)
-    console.print(f"    {sum(summary.rows.values()):,} rows in {len(summary.rows)} feeds, {summary.dirt} dirty ones")
+    dirt = ", ".join(f"{count:,} {kind}" for kind, count in summary.dirt.items())
+    rows = f"{sum(summary.rows.values()):,} rows in {len(summary.rows)} feeds"
+    console.print(f"    {rows}; planted dirt: {dirt}", highlight=False)
     first, last = summary.first_delivery, summary.last_delivery
     title = f"2/3 running {first} to {last} through Airflow"
     chain = run_days(settings, first, last, title=title)
     console.print(f"    {chain.runs} DAG runs, started by `{chain.command}`", highlight=False)
     console.print("3/3 report (every number comes from the synthetic world)\n")
     print_report(settings, chain.days)
-    console.print(
-        f"\nplanted truth of the experiment: {summary.experiment}\n\n"
-        "where to look next: `make up` for the DAGs and the status page, docs/guide.md for how a day runs,\n"
-        f"`CROSSDOMAIN_HOME={settings.home} crossdomain --help` for everything by hand",
-        highlight=False,
-        markup=False,
-    )
+    console.print(_closing(settings, summary), highlight=False, markup=False)
+
+
+def _closing(settings: Settings, summary: WorldSummary) -> str:
+    """What the report's experiment must find, and where a newcomer goes on."""
+    truth = summary.experiment
+    return f"""
+the world's truth about exp_bundle_banner until {truth.day}: {truth.control_rate:.4f} of the people buy without
+the banner and {truth.treatment_rate:.4f} with it, a difference of {truth.difference:+.4f} in purchase_rate
+
+where to look next: `make up` for the DAGs and the status page, docs/guide.md for how a day runs, and by hand
+  export CROSSDOMAIN_HOME={settings.home} CROSSDOMAIN_START={summary.first_delivery}
+  {sys.argv[0]} --help"""
 
 
 @app.command()

@@ -1,8 +1,4 @@
-"""``crossdomain``: the map of everything that can be run by hand.
-
-Every command that reports prints a table for people or, with ``--json``, one JSON document on standard
-output. Exit codes: 0 done, 1 failed, 2 wrong use or input, 3 refused by a gate.
-"""
+"""``crossdomain``: the map of everything that can be run by hand."""
 
 from __future__ import annotations
 
@@ -28,7 +24,12 @@ from crossdomain.cli.output import Json, errors, show
 from crossdomain.errors import InputError
 from crossdomain.settings import Settings, parse_day
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+HELP = (
+    "Everything that can be run by hand: `crossdomain jobs` lists the jobs, docs/guide.md says how a day runs.\n\n"
+    "Every command that reports prints a table for people or, with --json, one JSON document on standard output. "
+    "Exit codes: 0 done, 1 failed, 2 wrong use or input, 3 refused by a gate."
+)
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=HELP, pretty_exceptions_enable=False)
 app.add_typer(contract.app, name="contract")
 app.add_typer(demo.app, name="demo")
 app.add_typer(evaluate.app, name="evaluate")
@@ -41,7 +42,6 @@ app.add_typer(model.app, name="model")
 app.add_typer(privacy.app, name="privacy")
 app.add_typer(quality.app, name="quality")
 evaluate.app.command("recommender")(recommender.evaluate)
-app.command()(recommender.tune)
 
 
 @app.command()
@@ -124,6 +124,9 @@ def backfill(
     if reprocess not in ("none", "failed", "completed"):
         raise InputError(f"--reprocess {reprocess}: give none, failed or completed")
     raise typer.Exit(command(begin, end, reprocess=reprocess, dry_run=dry_run))
+
+
+app.command()(recommender.tune)  # after the commands of a day, in the order of the help
 
 
 def _list(names: object) -> str:

@@ -35,6 +35,8 @@ from crossdomain.demo.airflow_progress import OnProgress
 from crossdomain.errors import CrossdomainError
 
 POLL_SECONDS = 0.5
+WATCH_SECONDS = 1.0
+"""Between two looks at the runs, which the API server answers from all of them."""
 LOG_TAIL_LINES = 30
 COMMANDS = {
     "api-server": ["api-server"],
@@ -428,7 +430,7 @@ class AirflowSession:
                 f"gave up waiting; missing: {', '.join(lacking) or 'nothing'}; "
                 f"still active: {', '.join(active) or 'nothing'}; logs: {self.logs}"
             )
-        time.sleep(POLL_SECONDS)
+        time.sleep(WATCH_SECONDS)
 
 
 def _airflow_version() -> str:

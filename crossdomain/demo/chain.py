@@ -98,7 +98,7 @@ def run_days(
         settings: The home with its landing folder and keys.
         first: First delivery day, also the declared start of the data.
         last: Last delivery day, included.
-        title: What the progress is headed with.
+        title: What the progress is headed with; it stands there while Airflow starts.
         dags: DAGs that must succeed for every day.
         env: More variables for the tasks.
 
@@ -107,7 +107,7 @@ def run_days(
     """
     days = tuple(first + timedelta(days=step) for step in range((last - first).days + 1))
     timeout = 60.0 * _MINUTES_A_DAY * len(days)
-    with session(settings, start=first, env=env) as airflow, ProgressPrinter(title) as progress:
+    with ProgressPrinter(title) as progress, session(settings, start=first, env=env) as airflow:
         airflow.unpause([*CONSUMERS, PRODUCER])
         command = airflow.backfill(PRODUCER, first, last)
         expected = {(dag, day.isoformat()) for dag in dags for day in days}

@@ -28,17 +28,18 @@ ORDER BY variant, day, metric
 """
 
 
-def analyze(con: duckdb.DuckDBPyConnection, design: Design, until: date) -> Analysis | NoResult:
+def analyze(con: duckdb.DuckDBPyConnection, design: Design, until: date, *, part_units: int = 0) -> Analysis | NoResult:
     """Analyses one experiment from its first day to a day.
 
     Args:
         con: Connection with views ``clean.exposures`` (ds, experiment_id, unit_type, unit, variant, ts) and
             ``clean.events`` (ds, account, event_type, ts, value, quantity, …), for persons also
-            ``derived.people`` (account, person), or for daily counts ``clean.experiment_counts``
-            (ds, delivered_ds, experiment_id, variant, day, metric, value). Temporary tables are
-            made in it.
+            ``derived.people`` (account, person), what the design's dimensions need (``make_attributes``), or for
+            daily counts ``clean.experiment_counts`` (ds, delivered_ds, experiment_id, variant, day, metric, value).
+            Temporary tables are made in it.
         design: The design.
         until: Last business day that may count; days after the design's end do not.
+        part_units: Units an arm of a segment or of a dimension's value must have for its numbers to be told.
 
     Returns:
         The analysis, or why there is none: not started, or nothing was exposed or counted yet.
@@ -50,7 +51,7 @@ def analyze(con: duckdb.DuckDBPyConnection, design: Design, until: date) -> Anal
     fold = Fold(date.min, until, held=False)
     fold_state(con, design, fold)
     measured = Measured(carried({}, day_difference(con, design)), added({}, day_tallies(con, design, fold)))
-    return analyze_measured(con, design, measured, until, lambda: build_totals(con, design))
+    return analyze_measured(con, design, measured, until, lambda: build_totals(con, design), part_units=part_units)
 
 
 def read_daily_counts(con: duckdb.DuckDBPyConnection, design: Design) -> list[DailyCount]:

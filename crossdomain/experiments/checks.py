@@ -42,7 +42,7 @@ def sample_ratio_check(design: Design, counts: Mapping[str, int], *, of: str | N
 
 
 def sample_ratio_by_check(
-    design: Design, by: str, counts: Mapping[str, Mapping[str, int]], *, least: int = 5
+    design: Design, by: str, counts: Mapping[str, Mapping[str, int]], *, least: int = 5, shown_from: int = 0
 ) -> CheckResult:
     """Arms' counts against the design's weights within each day or value of a dimension.
 
@@ -54,6 +54,7 @@ def sample_ratio_by_check(
         by: ``day`` or a dimension.
         counts: Value to count of each variant.
         least: Expected units of an arm below which a value is not tested.
+        shown_from: Units an arm must have for its count to be told.
     """
     weights = [weight for _, weight in design.variants]
     tested: list[tuple[float, str]] = []
@@ -66,7 +67,8 @@ def sample_ratio_by_check(
         return CheckResult(design.experiment_id, name, True, None, None, "no value has enough units to be tested")
     smallest, worst = min(tested)
     p = min(smallest * len(tested), 1.0)
-    shown = ", ".join(f"{variant} {counts[worst].get(variant, 0)}" for variant, _ in design.variants)
+    arms = [(variant, counts[worst].get(variant, 0)) for variant, _ in design.variants]
+    shown = ", ".join(f"{name} {units if units >= shown_from else f'under {shown_from}'}" for name, units in arms)
     detail = f"least likely of {len(tested)}: {worst!r} with {shown}; p {smallest:.3g}, {p:.3g} over all"
     return CheckResult(design.experiment_id, name, p >= SRM_ALPHA, p, None, detail)
 

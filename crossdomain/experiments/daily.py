@@ -24,11 +24,11 @@ from crossdomain.experiments.comparing import compare_all
 from crossdomain.experiments.deciding import decide
 from crossdomain.experiments.design import Design
 from crossdomain.experiments.metrics import UnitCounts, Window
-from crossdomain.experiments.moments import Strata, samples, units_by_day
+from crossdomain.experiments.moments import WHOLE, PartStrata, Strata, samples, units_by_day
 from crossdomain.experiments.monitoring import measure_progress
 from crossdomain.experiments.novelty import novelty_checks
-from crossdomain.experiments.platform_parts import make_dimensions, results_by_part, units_by_value
-from crossdomain.experiments.results import Analysis, CheckResult, MetricResult, NoResult, Part
+from crossdomain.experiments.platform_parts import results_by_part, units_by_value
+from crossdomain.experiments.results import Analysis, CheckResult, MetricResult, NoResult
 from crossdomain.experiments.state_samples import state_samples
 from crossdomain.experiments.tallies import Tallies
 from crossdomain.stats.moments import Moments
@@ -45,12 +45,17 @@ class Measured:
     """What the pipeline knows of an experiment as of a day.
 
     Attributes:
-        strata: Moments by first day, arm and metric.
+        moments: Moments by part, first day, arm and metric.
         tallies: Counts for the checks.
     """
 
-    strata: Strata
+    moments: PartStrata
     tallies: Tallies
+
+    @property
+    def strata(self) -> Strata:
+        """Moments of all units."""
+        return self.moments.get(WHOLE, {})
 
     def days(self, name: str) -> set[date]:
         """Business days on which something was counted."""
@@ -70,6 +75,7 @@ def analyze_measured(
     *,
     weights: Sequence[WeightPeriod] = (),
     mismatches: tuple[int, int] | None = None,
+    part_units: int = 0,
 ) -> Analysis | NoResult:
     """Analyses one experiment over exposures as of a day.
 
@@ -81,6 +87,7 @@ def analyze_measured(
         make_totals: Makes temporary table ``experiment_totals`` of the units' state; called where a metric needs it.
         weights: Weights over time where they changed, by first day; then units count by the inverse of theirs.
         mismatches: Exposed units whose assignment is known, and those that saw another variant; None: nobody knows.
+        part_units: Units an arm of a segment or of a dimension's value must have for its numbers to be told.
 
     Returns:
         The analysis, or why there is none: not started, or nothing was exposed yet.
@@ -94,10 +101,7 @@ def analyze_measured(
     counted = tuple(units.by_variant.values())
     progress = measure_progress(design, units=sum(counted), day=(window.last - window.first).days + 1)
     checks = tuple(_checks(design, measured, window, units, weights))
-    if design.dimensions:
-        make_totals()
-        make_dimensions(con, design)
-        checks = (*checks, *_checks_by_dimension(con, design, weights))
+    checks = (*checks, *_checks_by_dimension(design, measured, weights, part_units))
     if mismatches is not None:
         checks = (*checks, assignment_check(design, *mismatches))
 
@@ -110,19 +114,18 @@ def analyze_measured(
 
     results = compare(measured.strata, make_totals)
     decisions = decide(design, results, checks, progress)
-    parts: tuple[Part, ...] = ()
-    if design.dimensions:
-        parts = tuple(results_by_part(con, design, lambda strata: compare(strata, lambda: None)))
-    return Analysis(design, window, results, checks, counted, decisions, parts)
+    parts = results_by_part(con, design, measured.moments, make_totals, compare, least=part_units)
+    return Analysis(design, window, results, checks, counted, decisions, tuple(parts))
 
 
 def _checks_by_dimension(
-    con: duckdb.DuckDBPyConnection, design: Design, weights: Sequence[WeightPeriod]
+    design: Design, measured: Measured, weights: Sequence[WeightPeriod], part_units: int
 ) -> Iterator[CheckResult]:
     """Sample ratios within each value of the dimensions; where weights changed, no single ratio is expected."""
     if not weights:
         for dimension in design.dimensions:
-            yield sample_ratio_by_check(design, dimension, units_by_value(con, design, dimension))
+            counts = units_by_value(design, measured.moments, dimension)
+            yield sample_ratio_by_check(design, dimension, counts, shown_from=part_units)
 
 
 def _checks(

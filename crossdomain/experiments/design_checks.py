@@ -12,9 +12,6 @@ from crossdomain.experiments.design_parts import Metric
 if TYPE_CHECKING:
     from crossdomain.experiments.design import Design
 
-PLATFORM_DIMENSIONS = ("activity", "sides")
-"""Attributes of units over the platform's tables: see ``platform_parts``."""
-
 
 def check_agreement(file: CheckedFile, design: Design) -> None:
     """Refuses a design whose keys contradict each other.
@@ -86,13 +83,6 @@ def _check_metric(file: CheckedFile, where: Sequence[str | int], metric: Metric,
                 raise file.error([*where, "cuped"], f"{name!r} is not among data.covariates")
 
 
-def _check_dimensions(file: CheckedFile, design: Design) -> None:
-    for dimension in design.dimensions:
-        if dimension not in PLATFORM_DIMENSIONS:
-            known = ", ".join(PLATFORM_DIMENSIONS)
-            raise file.error(["dimensions"], f"{dimension!r} is not known of units before their exposure: {known}")
-
-
 def _check_data(file: CheckedFile, design: Design) -> None:
     if design.data == "file":
         _check_columns(file, design)
@@ -103,8 +93,6 @@ def _check_data(file: CheckedFile, design: Design) -> None:
         raise file.error(["sample_ratio_metrics"], "daily counts need a count that must split by the weights")
     if design.data == "exposures" and design.sample_ratio_metrics:
         raise file.error(["sample_ratio_metrics"], "belongs to daily counts; exposures are checked by their units")
-    if design.data == "exposures":
-        _check_dimensions(file, design)
     if design.data == "counts":
         for key in ("cuped_days", "exposure_event", "trigger", "segments", "dimensions"):
             if file.content.get(key):

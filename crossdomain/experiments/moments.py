@@ -12,12 +12,12 @@ from dataclasses import dataclass, fields
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import combinations_with_replacement
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from crossdomain.experiments.design import Design
 from crossdomain.experiments.design_parts import Metric
 from crossdomain.experiments.samples import Sample
-from crossdomain.experiments.selections import NUMBER, Part, matured_after, parts
+from crossdomain.experiments.selections import NUMBER, Binder, Part, matured_after, parts
 from crossdomain.experiments.state import covariate_parts, newest_rows
 from crossdomain.stats.cuped import MeanAndCovariate, RatioAndCovariate
 from crossdomain.stats.moments import Moments, PairMoments
@@ -104,7 +104,26 @@ class Stratum:
 Strata = dict[Stratum, Sums]
 
 
-def day_difference(con: duckdb.DuckDBPyConnection, design: Design) -> Strata:
+class PartName(NamedTuple):
+    """A part of the units: all of them (``WHOLE``), a registered segment, or a value of a dimension.
+
+    Attributes:
+        kind: Empty for all units, ``segment`` or ``dimension``.
+        name: The segment, or the dimension; of all units empty.
+        value: The dimension's value; else empty.
+    """
+
+    kind: str
+    name: str
+    value: str
+
+
+WHOLE = PartName("", "", "")
+PartStrata = dict[PartName, Strata]
+"""Moments of all units and of every part of the design; parts that no unit is in are not there."""
+
+
+def day_difference(con: duckdb.DuckDBPyConnection, design: Design) -> PartStrata:
     """What the fold changed: moments of ``state_after`` less those of the same units in ``state_before``.
 
     Args:
@@ -113,14 +132,14 @@ def day_difference(con: duckdb.DuckDBPyConnection, design: Design) -> Strata:
     """
     numbers = ", ".join(_number(design))
     source = (
-        f"SELECT 1 AS sign, first_ds, variant, {numbers} FROM state_after WHERE counted AND written UNION ALL "  # noqa: S608
-        f"SELECT -1 AS sign, first_ds, variant, {numbers} FROM state_before AS b "
+        f"SELECT 1 AS sign, {numbers} FROM state_after WHERE counted AND written UNION ALL "  # noqa: S608
+        f"SELECT -1 AS sign, {numbers} FROM state_before AS b "
         f"SEMI JOIN (FROM state_after WHERE written) AS a ON a.unit = b.unit WHERE {_analysed(design)}"
     )
-    return _strata(con, design, source)
+    return _by_part(con, design, source)
 
 
-def held_moments(con: duckdb.DuckDBPyConnection, design: Design, held: str) -> Strata:
+def held_moments(con: duckdb.DuckDBPyConnection, design: Design, held: str) -> PartStrata:
     """Moments of the newest rows of ``held.experiment_state``, all read again.
 
     Needed where rows were taken out of the state since its moments were written (erasure).
@@ -131,35 +150,62 @@ def held_moments(con: duckdb.DuckDBPyConnection, design: Design, held: str) -> S
         held: Fingerprint of the rows.
     """
     newest = newest_rows(design, held)
-    source = (
-        f"SELECT 1 AS sign, first_ds, variant, {', '.join(_number(design))} FROM ({newest}) WHERE {_analysed(design)}"  # noqa: S608
-    )
-    return _strata(con, design, source)
+    numbers = ", ".join(_number(design))
+    return _by_part(con, design, f"SELECT 1 AS sign, {numbers} FROM ({newest}) WHERE {_analysed(design)}")  # noqa: S608
 
 
-def moments_of_totals(con: duckdb.DuckDBPyConnection, design: Design) -> Strata:
-    """Moments of the units of temporary table ``experiment_totals``, as ``view_totals`` makes it.
+def _by_part(con: duckdb.DuckDBPyConnection, design: Design, source: str) -> PartStrata:
+    """Moments of all units, of every value of every dimension and of the segments, each by one pass over the source."""
+    rows = f"({source})"
+    if design.dimensions:
+        con.execute(f"CREATE OR REPLACE TEMP TABLE moved AS {source}").fetchall()
+        rows = "moved"
+    found = _told_apart(con, design, rows, WHOLE)
+    for place, dimension in enumerate(design.dimensions, 1):
+        found |= _told_apart(con, design, rows, PartName("dimension", dimension, ""), value=f"attributes[{place}]")
+    for part in (PartName("segment", segment.name, "") for segment in design.segments):
+        found |= _told_apart(con, design, rows, part, where=in_part(design, part))
+    return found
 
-    Args:
-        con: Connection with the table.
-        design: The design.
-    """
-    return _strata(con, design, "SELECT 1 AS sign, * FROM experiment_totals")
+
+def in_part(design: Design, part: PartName) -> tuple[str, dict[str, Any]]:
+    """SQL of whether a unit with ``attributes`` is in a segment or a dimension's value, and what it binds."""
+    bind = Binder()
+    if part.kind == "segment":
+        where = next(segment.where for segment in design.segments if segment.name == part.name)
+    else:
+        where = ((part.name, (part.value,)),)
+    tests = [f"attributes[{design.dimensions.index(name) + 1}] IN ({bind.all(values)})" for name, values in where]
+    return " AND ".join(tests), bind.values
 
 
-def _strata(con: duckdb.DuckDBPyConnection, design: Design, source: str) -> Strata:
+def _told_apart(
+    con: duckdb.DuckDBPyConnection,
+    design: Design,
+    rows: str,
+    part: PartName,
+    *,
+    value: str = "''",
+    where: tuple[str, Mapping[str, Any]] = ("true", {}),
+) -> PartStrata:
+    """Moments of rows that a condition holds for, by the value that SQL gives them."""
     sums = [(position, name, sql) for position in range(len(design.metrics)) for name, sql in _sums(design, position)]
     listed = "".join(f", {sql}" for _, _, sql in sums)
-    query = f"SELECT sign, first_ds, variant, count(*){listed} FROM ({source}) GROUP BY ALL ORDER BY ALL"  # noqa: S608
-    found: Strata = {}
-    for sign, first_ds, variant, units, *values in con.execute(query).fetchall():
+    condition, bound = where
+    query = (
+        f"SELECT {value} AS value, sign, first_ds, variant, count(*){listed} FROM {rows} WHERE {condition} "  # noqa: S608
+        "GROUP BY ALL ORDER BY ALL"
+    )
+    found: PartStrata = {}
+    for own_value, sign, first_ds, variant, units, *values in con.execute(query, bound).fetchall():
+        strata = found.setdefault(part._replace(value=own_value), {})
         by_metric: dict[int, dict[str, Decimal]] = {position: {} for position in range(len(design.metrics))}
-        for (position, name, _), value in zip(sums, values, strict=True):
-            by_metric[position][name] = value
+        for (position, name, _), number in zip(sums, values, strict=True):
+            by_metric[position][name] = number
         for position, metric in enumerate(design.metrics):
             stratum = Stratum(first_ds, variant, metric.name)
-            one, known = Sums(n=units, **by_metric[position]), found.get(stratum, Sums())
-            found[stratum] = known + one if sign > 0 else known - one
+            one, known = Sums(n=units, **by_metric[position]), strata.get(stratum, Sums())
+            strata[stratum] = known + one if sign > 0 else known - one
     return found
 
 
@@ -168,8 +214,13 @@ def _analysed(design: Design) -> str:
     return f"NOT several AND first_ts IS NOT NULL AND variant IN ({names})"
 
 
-def carried(before: Strata, difference: Strata) -> Strata:
-    """Moments after a fold; strata that no unit is left in are dropped."""
+def carried(before: PartStrata, difference: PartStrata) -> PartStrata:
+    """Moments after a fold; strata that no unit is left in are dropped, and parts without any."""
+    joined = {part: _carried(before.get(part, {}), difference.get(part, {})) for part in sorted({*before, *difference})}
+    return {part: strata for part, strata in joined.items() if strata}
+
+
+def _carried(before: Strata, difference: Strata) -> Strata:
     joined = dict(before)
     for stratum, change in difference.items():
         joined[stratum] = joined.get(stratum, Sums()) + change
@@ -217,7 +268,8 @@ def _order(stratum: Stratum) -> tuple[date, str, str]:
 
 
 def _number(design: Design) -> Iterator[str]:
-    """SQL of every part and covariate as a column of its own."""
+    """SQL of what moments are told apart by, and of every number and covariate as a column of its own."""
+    yield from ("first_ds", "variant", "attributes")
     for place, part in enumerate(parts(design), 1):
         value = f"CAST(exposures AS {NUMBER})" if part.selection is None else f"totals[{place}]"
         yield f"{value} AS {part.column}"

@@ -113,7 +113,7 @@ def _results(results: Sequence[MetricResult], language: Language) -> str:
 
 def _result_row(result: MetricResult, said: Mapping[str, str]) -> tuple[str, ...]:
     name = result.metric + (f" ({said['primary']})" if result.is_primary else "")
-    units = f"{result.n:,} / {result.n_control:,}"
+    units = "" if result.verdict == "too_small" else f"{result.n:,} / {result.n_control:,}"
     means = (_number(result.mean_control), _number(result.mean))
     if result.estimate is None:
         return (name, result.variant, *means, said[result.verdict], "", "", "", "", "", units)

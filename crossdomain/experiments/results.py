@@ -31,13 +31,13 @@ class MetricResult:
         relative_high: Upper end.
         mean: Mean, share, ratio or quantile of the variant, unadjusted; None without units.
         mean_control: The same of the control.
-        n: Units (trials) of the variant.
-        n_control: Units (trials) of the control.
+        n: Units (trials) of the variant; 0 where the verdict is ``too_small``, which tells no number.
+        n_control: Units (trials) of the control; 0 likewise.
         alpha: One minus the confidence.
         method: Test and interval.
         relative_method: ``delta`` (raw control mean as the base) or ``log``.
         verdict: ``measured``, or why not: ``too_few_units``, ``zero_variance``, ``zero_denominator``,
-            ``not_finite``, ``missing_values``.
+            ``not_finite``, ``missing_values``, ``weights_changed``, of a part ``too_small``.
         first_ds: First business day that counts; None where a file does not say.
         last_ds: Last business day that counts.
         se: Standard error of the estimate.

@@ -16,6 +16,14 @@ from crossdomain.experiments.design_parts import EXPOSURES, Metric, Selection
 
 NUMBER = "DECIMAL(18,2)"
 """Type of a unit's number: counts and money alike, so that one list holds all of them."""
+EVENTS_OF = {
+    "account": "clean.events",
+    "person": (
+        "(SELECT events.* REPLACE (people.person AS account) FROM clean.events AS events"
+        " JOIN derived.people AS people ON people.account = events.account)"
+    ),
+}
+"""Events with the unit that they belong to as their account, by the design's unit."""
 _AMOUNTS = {None: "1", "quantity": "coalesce(e.quantity, 0)", "value": "coalesce(e.value, 0)"}
 
 

@@ -20,25 +20,27 @@ from datetime import date, timedelta
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from crossdomain.experiments.attributes import PLACEMENT, make_attributes
 from crossdomain.experiments.design import Design
 from crossdomain.experiments.design_parts import Selection
-from crossdomain.experiments.selections import NUMBER, Binder, Part, condition, event_types, parts, total_sql
+from crossdomain.experiments.selections import (
+    EVENTS_OF,
+    NUMBER,
+    Binder,
+    Part,
+    condition,
+    event_types,
+    parts,
+    total_sql,
+)
 
 if TYPE_CHECKING:
     import duckdb
 
 STATE_COLUMNS = (
     "experiment_id", "design", "unit", "variant", "several", "exposed_ts", "exposed_ds", "met_ts", "first_ts",
-    "first_ds", "exposures", "totals", "covariates",
+    "first_ds", "exposures", "attributes", "totals", "covariates",
 )  # fmt: skip
-EVENTS_OF = {
-    "account": "clean.events",
-    "person": (
-        "(SELECT events.* REPLACE (people.person AS account) FROM clean.events AS events"
-        " JOIN derived.people AS people ON people.account = events.account)"
-    ),
-}
-"""Events with the unit that they belong to as their account, by the design's unit."""
 _EMPTY = f"CAST([] AS {NUMBER}[])"
 
 
@@ -63,19 +65,21 @@ class Fold:
     left_out: bool = False
 
 
-def fingerprint(design: Design, left_out: str = "") -> str:
+def fingerprint(design: Design, *versions: str) -> str:
     """Changes when a design counts other units or other numbers, or the same in another order.
 
     What a design only says about the analysis (alpha, looks, guardrails) is not part of it.
 
     Args:
         design: The design.
-        left_out: Names the set of units that do not count, if there is one.
+        versions: Versions of what else decides who is counted and as what, such as the set of units that do not count.
     """
     content = design.as_json()
-    names = ("experiment_id", "unit", "start", "end", "cuped_days", "exposure_event", "trigger")
+    names = (
+        "experiment_id", "unit", "start", "end", "cuped_days", "exposure_event", "trigger", "dimensions", "segments",
+    )  # fmt: skip
     measured = {name: content[name] for name in names}
-    measured["left_out"] = left_out
+    measured["versions"] = versions
     measured["variants"] = [name for name, _ in design.variants]
     measured["metrics"] = [
         (metric.name, metric.kind, metric.numerator, metric.denominator, metric.cuped) for metric in design.metrics
@@ -91,24 +95,35 @@ def covariate_parts(design: Design) -> tuple[Part, ...]:
 
 
 def fold_state(con: duckdb.DuckDBPyConnection, design: Design, fold: Fold) -> None:
-    """Makes temporary tables ``state_before`` and ``state_after`` of an experiment.
+    """Makes temporary tables ``state_before``, ``state_after`` and ``state_leaving`` of an experiment.
 
     ``state_before`` has the held rows of all units that days of the fold may change, ``state_after`` these units as
     they are then, with ``counted`` (analysed: one variant, known, and begun) and ``written`` (changed, or leaving).
+    ``state_leaving`` has the rows that fall out of the kept partitions of all other units.
 
     An event counts if its business day lies in the design's window and its time is not before the unit's first
     exposure (with an exposure event or a trigger: the first such event from there on); one in the same second counts,
     since logs are often that coarse. A covariate is the same number over the ``cuped_days`` times 24 hours before it.
 
     Args:
-        con: Connection with views ``clean.exposures`` and ``clean.events``, and ``held.experiment_state`` (ds and the
-            state's columns) where there is a state before.
+        con: Connection with views ``clean.exposures`` and ``clean.events``, ``held.experiment_state`` (ds and the
+            state's columns) where there is a state before, and what the design's dimensions need (``attributes``).
         design: A design over exposures of accounts.
         fold: What is folded onto what.
     """
     first, last = window_of(design, fold)
     _exposed(con, design, first, last, left_out=fold.left_out)
     _before(con, design, fold, first, last)
+    attributes, known_of = "CAST([] AS VARCHAR[])", ""
+    if design.dimensions:
+        con.execute(
+            "CREATE OR REPLACE TEMP TABLE state_new AS FROM state_exposed ANTI JOIN state_before USING (unit)"
+        ).fetchall()
+        make_attributes(con, design)
+        attributes, known_of = (
+            "coalesce(k.old_attributes, n.attributes)",
+            " LEFT JOIN state_attributes AS n ON n.unit = k.unit",
+        )
     bind = Binder()
     own, covariates = parts(design), covariate_parts(design)
     prior = " LEFT JOIN prior AS p ON p.unit = k.unit" if fold.held else ""
@@ -124,30 +139,30 @@ counted AS (
 ),
 {_sums(design, fold, bind)}
 SELECT k.unit, k.variant, k.several, k.exposed_ts, k.exposed_ds, k.met_ts, k.first_ts, k.first_ds,
-  k.exposures, k.counted,
+  k.exposures, k.counted, {attributes} AS attributes,
   {_totals(own)} AS totals,
   {_covariates(covariates, "p" if fold.held else "g")} AS covariates,
   k.is_new OR k.seen OR k.leaving OR k.begins
     OR k.met_ts IS DISTINCT FROM k.old_met_ts OR totals IS DISTINCT FROM k.old_totals AS written
-FROM counted AS k LEFT JOIN gained AS g ON g.unit = k.unit{prior}
+FROM counted AS k LEFT JOIN gained AS g ON g.unit = k.unit{prior}{known_of}
 """  # noqa: S608 - our own text; every value of the design is bound
     con.execute(query, bind.values).fetchall()
 
 
 def state_rows(design: Design, fold: Fold) -> str:
-    """SQL of the rows of ``state_after`` to be written, as the table's columns."""
+    """SQL of the rows to be written after a fold, as the table's columns."""
+    own = ", ".join(STATE_COLUMNS[2:])
     return (
-        f"SELECT {_text(design.experiment_id)} AS experiment_id, {_text(fold.design)} AS design, unit, variant,"  # noqa: S608
-        " several, exposed_ts, exposed_ds, met_ts, first_ts, first_ds, exposures, totals, covariates"
-        " FROM state_after WHERE written"
+        f"SELECT {_text(design.experiment_id)} AS experiment_id, {_text(fold.design)} AS design, {own} "  # noqa: S608
+        f"FROM (SELECT {own} FROM state_after WHERE written UNION ALL SELECT {own} FROM state_leaving)"
     )
 
 
 def view_totals(con: duckdb.DuckDBPyConnection, design: Design, held: str) -> None:
     """Makes temporary table ``experiment_totals`` of the newest rows of ``held.experiment_state``.
 
-    One row an analysed unit: unit, variant, exposed_ts, first_ts, first_ds, ``x<i>`` and ``y<i>`` for metric i of the
-    design, and ``cx<i>``, ``cy<i>`` for its covariates, where it has them.
+    One row an analysed unit: unit, variant, exposed_ts, first_ts, first_ds, attributes, ``x<i>`` and ``y<i>`` for
+    metric i of the design, and ``cx<i>``, ``cy<i>`` for its covariates, where it has them.
 
     Args:
         con: Connection with view ``held.experiment_state`` of the kept days.
@@ -170,18 +185,18 @@ def build_totals(con: duckdb.DuckDBPyConnection, design: Design) -> None:
 
 
 def count_mismatches(con: duckdb.DuckDBPyConnection, design: Design, held: str, assigned: str) -> tuple[int, int]:
-    """Units first exposed in the kept partitions, and those of them that saw another variant than they were dealt.
+    """Units first exposed on the days looked at, and those of them that saw another variant than they were dealt.
 
     Units seen in several variants are not among them: they are counted by themselves.
 
     Args:
-        con: Connection with view ``held.experiment_state``.
+        con: Connection with view ``derived.experiment_state`` of these days.
         design: The design.
         held: Fingerprint of the rows.
         assigned: SQL of the variant that a row's ``unit`` was dealt on its ``exposed_ds``.
     """
     ((units, otherwise),) = con.execute(
-        f"SELECT count(*), count_if(variant IS DISTINCT FROM {assigned}) FROM held.experiment_state "  # noqa: S608
+        f"SELECT count(*), count_if(variant IS DISTINCT FROM {assigned}) FROM derived.experiment_state "  # noqa: S608
         "WHERE experiment_id = ? AND design = ? AND ds = exposed_ds AND NOT several",
         [design.experiment_id, held],
     ).fetchall()
@@ -197,8 +212,8 @@ def newest_rows(design: Design, held: str) -> str:
 
 
 def totals_columns(design: Design) -> str:
-    """SQL of unit, variant, exposed_ts, first_ts, first_ds and every number of a state's row as a column of its own."""
-    columns = ["unit", "variant", "exposed_ts", "first_ts", "first_ds"]
+    """SQL of unit, variant, exposed_ts, first_ts, first_ds, attributes and a state's numbers, a column each."""
+    columns = ["unit", "variant", "exposed_ts", "first_ts", "first_ds", "attributes"]
     columns += [
         f"totals[{place}] AS {part.column}" if part.selection else f"CAST(exposures AS {NUMBER}) AS {part.column}"
         for place, part in enumerate(parts(design), 1)
@@ -218,29 +233,57 @@ def window_of(design: Design, fold: Fold) -> tuple[date, date]:
 
 def _exposed(con: duckdb.DuckDBPyConnection, design: Design, first: date, last: date, *, left_out: bool) -> None:
     without = "ANTI JOIN left_out USING (unit)" if left_out else ""
+    placement = ""
+    if PLACEMENT in design.dimensions:
+        at = "coalesce(placement, 'none')"
+        placement = f", arg_min({at}, {{'ts': ts, 'placement': {at}}}) AS {PLACEMENT}"
     con.execute(
         "CREATE OR REPLACE TEMP TABLE state_exposed AS "  # noqa: S608 - our own text
         "SELECT unit, min(ts) AS exposed_ts, min(ds) AS exposed_ds, "
         "if(min(variant) = max(variant), min(variant), '') AS variant, min(variant) <> max(variant) AS several, "
-        f"count(*) AS exposures FROM clean.exposures {without} "
+        f"count(*) AS exposures{placement} FROM clean.exposures {without} "
         "WHERE experiment_id = $experiment AND unit_type = $unit_type AND ds BETWEEN $first AND $last GROUP BY unit",
         {"experiment": design.experiment_id, "unit_type": design.unit, "first": first, "last": last},
     ).fetchall()
 
 
 def _before(con: duckdb.DuckDBPyConnection, design: Design, fold: Fold, first: date, last: date) -> None:
-    """Held rows of the units that are exposed or active in the days, and of those that are leaving."""
+    """Held rows of the units that are exposed or active in the days, and rows of others that are leaving."""
     columns = ", ".join(STATE_COLUMNS[2:])
     if not fold.held:
         con.execute(
             "CREATE OR REPLACE TEMP TABLE state_before (ds DATE, unit BLOB, variant VARCHAR, several BOOLEAN, "
             "exposed_ts TIMESTAMPTZ, exposed_ds DATE, met_ts TIMESTAMPTZ, first_ts TIMESTAMPTZ, first_ds DATE, "
-            "exposures BIGINT, "
-            f"totals {NUMBER}[], covariates {NUMBER}[])"
+            f"exposures BIGINT, attributes VARCHAR[], totals {NUMBER}[], covariates {NUMBER}[])"
         )
+        con.execute("CREATE OR REPLACE TEMP TABLE state_leaving AS FROM state_before")
         return
+    _wanted(con, design, first, last)
+    own = f"experiment_id = {_text(design.experiment_id)} AND design = {_text(fold.design)}"
+    leaving = f"DATE '{fold.leaving}'"
+    # The newest row is found by the keys alone, so that only that one is read whole.
+    con.execute(
+        f"""
+CREATE OR REPLACE TEMP TABLE state_newest AS
+WITH looked_for AS (
+  SELECT unit, true AS wanted FROM state_wanted
+  UNION ALL
+  SELECT unit, false AS wanted FROM held.experiment_state ANTI JOIN state_wanted USING (unit)
+  WHERE ds = {leaving} AND {own}
+)
+SELECT unit, wanted, max(ds) AS ds FROM held.experiment_state JOIN looked_for USING (unit) WHERE {own}
+GROUP BY unit, wanted HAVING wanted OR max(ds) = {leaving}"""  # noqa: S608 - our own text
+    ).fetchall()
+    for name, chosen in (("state_before", "n.wanted"), ("state_leaving", f"NOT n.wanted AND s.ds = {leaving}")):
+        con.execute(
+            f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT s.ds, {columns} FROM held.experiment_state AS s "  # noqa: S608
+            f"JOIN state_newest AS n USING (unit, ds) WHERE {own} AND {chosen}"
+        ).fetchall()
+
+
+def _wanted(con: duckdb.DuckDBPyConnection, design: Design, first: date, last: date) -> None:
+    """Who is exposed in the days, or did what the design counts."""
     bind = Binder()
-    own = f"experiment_id = {bind(design.experiment_id)} AND design = {bind(fold.design)}"
     kinds = sorted({*event_types(parts(design)), *(kind for one in _anchors(design) for kind in one.events)})
     wanted = "SELECT unit FROM state_exposed"
     if kinds:
@@ -248,13 +291,7 @@ def _before(con: duckdb.DuckDBPyConnection, design: Design, fold: Fold, first: d
             f" UNION SELECT account FROM {EVENTS_OF[design.unit]} WHERE ds BETWEEN {bind(first)} AND {bind(last)} "  # noqa: S608
             f"AND event_type IN ({bind.all(kinds)})"
         )
-    if fold.leaving is not None:
-        wanted += f" UNION SELECT unit FROM held.experiment_state WHERE ds = {bind(fold.leaving)} AND {own}"  # noqa: S608
-    con.execute(
-        f"CREATE OR REPLACE TEMP TABLE state_before AS SELECT ds, {columns} FROM held.experiment_state AS s "  # noqa: S608
-        f"SEMI JOIN ({wanted}) AS w ON s.unit = w.unit WHERE {own} {_NEWEST}",
-        bind.values,
-    ).fetchall()
+    con.execute(f"CREATE OR REPLACE TEMP TABLE state_wanted AS {wanted}", bind.values).fetchall()
 
 
 def _known(fold: Fold, bind: Binder) -> str:
@@ -267,7 +304,7 @@ def _known(fold: Fold, bind: Binder) -> str:
     coalesce(b.exposed_ds, t.exposed_ds) AS exposed_ds,
     b.met_ts AS old_met_ts, b.first_ts AS old_first_ts, b.first_ds AS old_first_ds,
     coalesce(b.exposures, 0) + coalesce(t.exposures, 0) AS exposures,
-    b.totals AS old_totals, b.covariates AS old_covariates,
+    b.attributes AS old_attributes, b.totals AS old_totals, b.covariates AS old_covariates,
     b.unit IS NULL AS is_new, t.unit IS NOT NULL AS seen, coalesce(b.ds = {bind(fold.leaving)}, false) AS leaving
   FROM state_before AS b FULL JOIN state_exposed AS t ON b.unit = t.unit"""  # noqa: S608
 

@@ -44,7 +44,7 @@ def state_samples(
     made = False
     for metric in design.metrics:
         arms = {variant: by_moments[metric.name, variant] for variant, _ in design.variants}
-        if _needs_units(metric) and not made:
+        if needs_units(metric) and not made:
             make_totals()
             made = True
         for variant, sample in _of_metric(con, design, metric, arms, until):
@@ -52,7 +52,8 @@ def state_samples(
     return found
 
 
-def _needs_units(metric: Metric) -> bool:
+def needs_units(metric: Metric) -> bool:
+    """Whether moments do not suffice for a metric."""
     return metric.kind == "quantile" or metric.winsorize is not None
 
 

@@ -237,17 +237,22 @@ def _begin(ground: Ground, orders: Sequence[Order], keys: Keyring) -> list[Pendi
 def _still_to_do(ground: Ground, under_way: Sequence[Pending], subjects: Mapping[str, Subject]) -> list[Pending]:
     """Leaves out what is done, unless a task that began before has written the person since."""
     left = [one for one in under_way if one.done_at is None]
-    for one in under_way:
-        if one.done_at is None:
-            continue
-        places = Places(ground.lake, ground.tables, [subjects[one.receipt_id]], ground.settings.domains, ground.cleaned)
-        if any(
-            places.find(spec, since=one.done_at - LONGEST_TASK) for spec in _ordered(ground.tables, (*_ORDER, "vault"))
-        ):
-            left.append(one)
-        elif requests.now() - one.done_at > LONGEST_TASK:
-            pending.forget(ground.lake.home, one)
+    for moment in sorted({one.done_at for one in under_way if one.done_at is not None}):
+        together = [one for one in under_way if one.done_at == moment]  # one look for those of one run
+        written = _written(ground, [subjects[one.receipt_id] for one in together], since=moment - LONGEST_TASK)
+        for one in together:
+            if subjects[one.receipt_id].name in written:
+                left.append(one)
+            elif requests.now() - moment > LONGEST_TASK:
+                pending.forget(ground.lake.home, one)
     return left
+
+
+def _written(ground: Ground, people: Sequence[Subject], *, since: datetime) -> set[str]:
+    """Names of those who stand in files that were written since then."""
+    places = Places(ground.lake, ground.tables, people, ground.settings.domains, ground.cleaned)
+    tables = _ordered(ground.tables, (*_ORDER, "vault"))
+    return {trace.name for spec in tables for trace in places.find(spec, since=since)}
 
 
 def _erase(

@@ -14,25 +14,25 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from crossdomain.errors import InputError
+from crossdomain.errors import InputError, NotReady
 from crossdomain.jobs.model import Input, Job, JobContext
 from crossdomain.settings import Settings
 
 if TYPE_CHECKING:
     from crossdomain.experiments.design import Design
-    from crossdomain.experiments.moments import Strata
+    from crossdomain.experiments.moments import PartStrata
     from crossdomain.experiments.promoting import Promotion
     from crossdomain.experiments.tallies import Tallies
     from crossdomain.storage.lake import Lake, Partition
     from crossdomain.tables import TableRegistry
 
 STATE = "derived.experiment_state"
-KEPT_DAYS = 28
-"""Partitions that hold the state between them: whatever changed last is in one of as many days."""
-_LEFT_OUT = """
-CREATE OR REPLACE TEMP TABLE left_out AS
-SELECT account AS unit FROM withdrawn_now WHERE list_has_any(purposes, $purposes)
-"""
+ACCOUNTS, PEOPLE = "derived.accounts", "derived.people"
+KEPT_DAYS = 14
+"""Partitions that hold the state between them: whatever changed last is in one of as many days. More are more to look
+through for the people of a day, fewer write those again more often who do nothing (docs/adr/0007)."""
+MOST_VALUES = 200
+"""Values that a dimension may have."""
 
 
 @dataclass(frozen=True)
@@ -47,42 +47,46 @@ def build(ctx: JobContext) -> None:
     """Folds the day into the state of every experiment over exposures.
 
     Raises:
-        InputError: A design is not valid or has persons as units.
+        InputError: A design is not valid, has persons as units, or a dimension with too many values.
+        NotReady: Dimensions are read from the accounts of the day before, which are not there yet.
     """
     from crossdomain.experiments.moments import carried
     from crossdomain.experiments.promoting import ended
     from crossdomain.experiments.tallies import added
 
+    designs = designs_over_exposures(ctx.settings)
+    _require_accounts(ctx, designs)
     lineage, kept = _read_lineage(ctx), _kept(ctx)
     ctx.lake.view(ctx.tables.get(STATE), kept, schema="held")
     # A partition that differs from what the day before saw has lost rows (or was built again meanwhile).
     intact = all(lineage.partitions.get(one.ds.isoformat()) == one.checksum for one in kept)
     _make_rows(ctx)
-    strata: dict[str, Strata] = {}
+    moments: dict[str, PartStrata] = {}
     tallies: dict[str, Tallies] = {}
     fingerprints: dict[str, str] = {}
     from_scratch = []
     promoted = found_promotions(ctx.lake, ctx.tables)
-    for design in (ended(one, promoted) for one in designs_over_exposures(ctx.settings)):
+    for design in (ended(one, promoted) for one in designs):
         name = design.experiment_id
-        fingerprints[name] = _leave_out(ctx, design)
+        fingerprints[name] = _fingerprint(ctx, design)
         held = lineage.designs.get(name) == fingerprints[name]
         if not held:
             from_scratch.append(name)
         before = _before(ctx, design, fingerprints[name], held=held, intact=intact)
         difference = _fold(ctx, design, fingerprints[name], held=held)
-        strata[name] = carried(before[0], difference[0])
+        moments[name] = carried(before[0], difference[0])
+        _check_values(design, moments[name])
         tallies[name] = added(before[1], difference[1])
     staged = ctx.write(STATE, "FROM state_rows")
-    ctx.write("derived.experiment_moments", moment_rows(strata))
+    ctx.write("derived.experiment_moments", moment_rows(moments))
     ctx.write("derived.experiment_tallies", tally_rows(tallies))
     first_kept = (ctx.ds - timedelta(days=KEPT_DAYS - 1)).isoformat()
     seen = {one.ds.isoformat(): one.checksum for one in kept if one.ds.isoformat() >= first_kept}
     ctx.write("derived.experiment_lineage", _lineage_rows(seen | {ctx.ds.isoformat(): staged.checksum}, fingerprints))
-    ctx.note(experiments=len(strata), state_rows=staged.rows, from_the_first_day=from_scratch, reread=not intact)
+    ctx.note(experiments=len(moments), state_rows=staged.rows, from_the_first_day=from_scratch, reread=not intact)
 
 
-def _fold(ctx: JobContext, design: Design, fingerprint: str, *, held: bool) -> tuple[Strata, Tallies]:
+def _fold(ctx: JobContext, design: Design, fingerprint: str, *, held: bool) -> tuple[PartStrata, Tallies]:
     from crossdomain.experiments.moments import day_difference
     from crossdomain.experiments.state import Fold, fold_state, state_rows
     from crossdomain.experiments.tallies import day_tallies
@@ -100,7 +104,9 @@ def _fold(ctx: JobContext, design: Design, fingerprint: str, *, held: bool) -> t
     return day_difference(ctx.con, design), day_tallies(ctx.con, design, fold)
 
 
-def _before(ctx: JobContext, design: Design, fingerprint: str, *, held: bool, intact: bool) -> tuple[Strata, Tallies]:
+def _before(
+    ctx: JobContext, design: Design, fingerprint: str, *, held: bool, intact: bool
+) -> tuple[PartStrata, Tallies]:
     from crossdomain.experiments.moments import held_moments
     from crossdomain.experiments.tallies import held_tallies
 
@@ -146,25 +152,83 @@ def promotions_version(settings: Settings) -> list[tuple[str, str, str]]:
     return [(one.ds.isoformat(), one.experiment_id, one.variant) for one in found]
 
 
-def _leave_out(ctx: JobContext, design: Design) -> str:
-    """Fingerprint of the design; with an audience by consent, table ``left_out`` has who says no to it by now.
+def _fingerprint(ctx: JobContext, design: Design) -> str:
+    """Fingerprint of the design and of what consent decides about its units.
 
-    Whoever withdraws is taken out of the whole experiment: the set is part of the fingerprint, so a change of it
-    computes the experiment from its first day.
+    Makes table ``left_out`` of who says no to the audience's purposes by now, and ``withheld`` of who says no to
+    ``profiling``, where the design heeds them. Whoever withdraws is taken out of the whole experiment, or out of its
+    values: the set is part of the fingerprint, so a change of it computes the experiment from its first day.
     """
+    from crossdomain.experiments.attributes import needs_profiling
     from crossdomain.experiments.state import fingerprint
+
+    versions = [str(KEPT_DAYS)]
+    if design.audience.consent:
+        versions.append(_refusing(ctx, design, "left_out", design.audience.consent))
+    if needs_profiling(design):
+        versions.append(_refusing(ctx, design, "withheld", ("profiling",)))
+    return fingerprint(design, *versions)
+
+
+def _refusing(ctx: JobContext, design: Design, table: str, purposes: Sequence[str]) -> str:
+    """Makes a table (unit) of who says no to one of the purposes by now; the version of its exposed units."""
     from crossdomain.jobs.consent_now import withdrawn_now
 
-    if not design.audience.consent:
-        return fingerprint(design)
     ctx.con.execute(f"CREATE OR REPLACE TEMP VIEW withdrawn_now AS {withdrawn_now(ctx.lake, ctx.tables)}")
-    ctx.con.execute(_LEFT_OUT, {"purposes": list(design.audience.consent)}).fetchall()
+    ctx.con.execute(
+        f"CREATE OR REPLACE TEMP TABLE {table} AS "  # noqa: S608 - our own name
+        "SELECT account AS unit FROM withdrawn_now WHERE list_has_any(purposes, $purposes)",
+        {"purposes": list(purposes)},
+    ).fetchall()
     ((version,),) = ctx.con.execute(
-        "SELECT sha256(coalesce(string_agg(hex(unit), '' ORDER BY unit), '')) FROM left_out SEMI JOIN "
+        f"SELECT sha256(coalesce(string_agg(hex(unit), '' ORDER BY unit), '')) FROM {table} SEMI JOIN "  # noqa: S608
         "(SELECT unit FROM clean.exposures WHERE experiment_id = ?) USING (unit)",
         [design.experiment_id],
     ).fetchall()
-    return fingerprint(design, version)
+    return str(version)
+
+
+def _require_accounts(ctx: JobContext, designs: Sequence[Design]) -> None:
+    """Dimensions are of the accounts as of the day before; of the first day of the data there is none."""
+    from crossdomain.experiments.attributes import needs_accounts, needs_profiling
+
+    day_before = ctx.ds - timedelta(days=1)
+    if ctx.settings.start is None or day_before < ctx.settings.start:
+        return
+    for name, needs in ((ACCOUNTS, needs_accounts), (PEOPLE, needs_profiling)):
+        if not any(needs(one) for one in designs):
+            continue
+        if all(one.ds != day_before for one in ctx.lake.partitions(ctx.tables.get(name))):
+            raise NotReady(
+                f"experiment_state {ctx.ds}: {name} is missing for {day_before}, which dimensions of the designs are "
+                f"read from; run `crossdomain run people --date {day_before}` first"
+            )
+
+
+def _any_accounts(settings: Settings) -> bool:
+    from crossdomain.experiments.attributes import needs_accounts
+
+    return any(needs_accounts(one) for one in designs_over_exposures(settings))
+
+
+def _any_profiling(settings: Settings) -> bool:
+    from crossdomain.experiments.attributes import needs_profiling
+
+    return any(needs_profiling(one) for one in designs_over_exposures(settings))
+
+
+def _check_values(design: Design, moments: PartStrata) -> None:
+    """Every value of a dimension has moments of its own: a list of them must be short.
+
+    Raises:
+        InputError: A dimension has more than ``MOST_VALUES`` values.
+    """
+    for dimension in design.dimensions:
+        values = sum((part.kind, part.name) == ("dimension", dimension) for part in moments)
+        if values > MOST_VALUES:
+            raise InputError(
+                f"{design.source}: dimensions: {dimension} has {values} values, more than {MOST_VALUES}: leave it out"
+            )
 
 
 def _kept(ctx: JobContext) -> list[Partition]:
@@ -191,16 +255,20 @@ def _lineage_rows(partitions: dict[str, str], designs: dict[str, str]) -> pa.Tab
     return _table(("kind", "name", "version"), [pa.string()] * 3, sorted(rows))
 
 
-def read_moments(ctx: JobContext, experiment_id: str, *, schema: str) -> Strata:
-    """Moments of an experiment from a schema's view ``experiment_moments``."""
-    from crossdomain.experiments.moments import SUMS, Stratum, Sums
+def read_moments(ctx: JobContext, experiment_id: str, *, schema: str, parts: bool = True) -> PartStrata:
+    """Moments of an experiment from a schema's view ``experiment_moments``, of all units only or of its parts too."""
+    from crossdomain.experiments.moments import SUMS, PartName, Stratum, Sums
 
     rows = ctx.con.execute(
-        f"SELECT first_ds, variant, metric, {', '.join(SUMS)} FROM {schema}.experiment_moments "  # noqa: S608 - ours
-        "WHERE experiment_id = ? ORDER BY ALL",
-        [experiment_id],
+        "SELECT part, part_name, part_value, first_ds, variant, metric, "  # noqa: S608 - our own names
+        f"{', '.join(SUMS)} FROM {schema}.experiment_moments WHERE experiment_id = ? AND (? OR part = '') "
+        "ORDER BY ALL",
+        [experiment_id, parts],
     ).fetchall()
-    return {Stratum(*row[:3]): Sums(*row[3:]) for row in rows}
+    found: PartStrata = {}
+    for row in rows:
+        found.setdefault(PartName(*row[:3]), {})[Stratum(*row[3:6])] = Sums(*row[6:])
+    return found
 
 
 def read_tallies(ctx: JobContext, experiment_id: str, *, schema: str) -> Tallies:
@@ -214,18 +282,20 @@ def read_tallies(ctx: JobContext, experiment_id: str, *, schema: str) -> Tallies
     return {Tally(*row[:3]): row[3] for row in rows}
 
 
-def moment_rows(strata: dict[str, Strata]) -> pa.Table:
+def moment_rows(moments: dict[str, PartStrata]) -> pa.Table:
     """Rows of ``derived.experiment_moments``."""
     from crossdomain.experiments.moments import SUMS
 
     rows = [
-        (name, one.first_ds, one.variant, one.metric, *(getattr(sums, column) for column in SUMS))
-        for name, moments in strata.items()
-        for one, sums in moments.items()
+        (name, *part, one.first_ds, one.variant, one.metric, *(getattr(sums, column) for column in SUMS))
+        for name, parts in moments.items()
+        for part, strata in parts.items()
+        for one, sums in strata.items()
     ]
-    types = [pa.string(), pa.date32(), pa.string(), pa.string(), pa.int64()]
+    names = ("experiment_id", "part", "part_name", "part_value", "first_ds", "variant", "metric")
+    types = [*[pa.string()] * 4, pa.date32(), pa.string(), pa.string(), pa.int64()]
     types += [pa.decimal128(38, 4)] * (len(SUMS) - 1)
-    return _table(("experiment_id", "first_ds", "variant", "metric", *SUMS), types, rows)
+    return _table((*names, *SUMS), types, rows)
 
 
 def tally_rows(tallies: dict[str, Tallies]) -> pa.Table:
@@ -246,6 +316,7 @@ def _table(names: Sequence[str], types: Sequence[pa.DataType], rows: Sequence[tu
 
 def config(settings: Settings) -> dict[str, Any]:
     """What the designs count, so that a design that counts something else builds its days again."""
+    from crossdomain.experiments.attributes import needs_profiling
     from crossdomain.experiments.state import fingerprint
     from crossdomain.jobs.consent_now import withdrawals_version
 
@@ -255,15 +326,20 @@ def config(settings: Settings) -> dict[str, Any]:
         "kept": KEPT_DAYS,
         "promotions": promotions_version(settings),
     }
-    if any(one.audience.consent for one in designs):
+    if any(one.audience.consent or needs_profiling(one) for one in designs):
         found["withdrawals"] = withdrawals_version(settings)
     return found
 
 
 JOB = Job(
     name="experiment_state",
-    version=1,
-    inputs=(Input(table="clean.events", days=None), Input(table="clean.exposures", days=None)),
+    version=2,
+    inputs=(
+        Input(table="clean.events", days=None),
+        Input(table="clean.exposures", days=None),
+        Input(table=ACCOUNTS, days=None, before=True, optional=True, when=_any_accounts),
+        Input(table=PEOPLE, days=None, before=True, optional=True, when=_any_profiling),
+    ),
     outputs=(STATE, "derived.experiment_moments", "derived.experiment_tallies", "derived.experiment_lineage"),
     run=build,
     config=config,

@@ -35,6 +35,7 @@ def weight_rows(ctx: JobContext) -> pa.Table:
     Weights of a day that were written once were given out: they stay, whatever was learned of the days before since.
     """
     from crossdomain.experiments.allocation import next_allocation, promoted_allocation
+    from crossdomain.experiments.moments import WHOLE
 
     before = read_history(ctx.con, "previous.experiment_weights")
     given_out = _given_out(ctx)
@@ -49,7 +50,8 @@ def weight_rows(ctx: JobContext) -> pa.Table:
         elif name in promoted and promoted[name].ds <= ctx.ds:
             found = promoted_allocation(design, history, promoted[name].variant, ctx.ds)
         else:
-            found = next_allocation(design, history, read_moments(ctx, name, schema="derived"), ctx.ds)
+            strata = read_moments(ctx, name, schema="derived", parts=False).get(WHOLE, {})
+            found = next_allocation(design, history, strata, ctx.ds)
         histories[name] = [*history, *([] if found is None else [found])]
     return _rows(histories)
 

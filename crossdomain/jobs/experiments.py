@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 
 PARTS = "serving.experiment_parts"
+CHECKED_DAYS = 28
+"""Days whose new units are checked against what they were dealt."""
 
 
 def build(ctx: JobContext) -> None:
@@ -39,7 +42,11 @@ def build(ctx: JobContext) -> None:
     analyses: list[Analysis] = []
     skipped: dict[str, str] = {}
     designs = load_designs(ctx.settings.include / "experiments")
-    ctx.con.execute("CREATE SCHEMA held; CREATE VIEW held.experiment_state AS FROM derived.experiment_state")
+    first_kept = ctx.ds - timedelta(days=KEPT_DAYS - 1)
+    ctx.con.execute(
+        "CREATE SCHEMA held; CREATE VIEW held.experiment_state AS "
+        f"FROM derived.experiment_state WHERE ds >= DATE '{first_kept}'"
+    )
     fingerprints = _fingerprints(ctx)
     promoted = found_promotions(ctx.lake, ctx.tables)
     for design in (ended(one, promoted) for one in designs):
@@ -89,6 +96,7 @@ def _analyze(ctx: JobContext, design: Design, fingerprints: dict[str, str]) -> A
         lambda: view_totals(ctx.con, design, fingerprints[name]),
         weights=_weights(ctx, design),
         mismatches=_mismatches(ctx, design, fingerprints[name]),
+        part_units=ctx.settings.part_units,
     )
 
 
@@ -112,7 +120,8 @@ def _mismatches(ctx: JobContext, design: Design, fingerprint: str) -> tuple[int,
     history = read_history(ctx.con, "previous.experiment_weights").get(design.experiment_id, [])
     later = [one.period for one in history if one.first is not None and one.first <= ctx.ds]
     plan = plan_of(design, holdout=ctx.settings.holdout, first=history[0].weights if history else None, later=later)
-    return count_mismatches(ctx.con, design, fingerprint, assignment_on_sql(plan, day="exposed_ds"))
+    assigned = assignment_on_sql(plan, day="exposed_ds")
+    return count_mismatches(ctx.con, design, fingerprint, assigned)
 
 
 def _fingerprints(ctx: JobContext) -> dict[str, str]:
@@ -125,7 +134,12 @@ def config(settings: Settings) -> dict[str, Any]:
     from crossdomain.experiments.design import load_designs
 
     designs = [design.as_json() for design in load_designs(settings.include / "experiments")]
-    return {"designs": designs, "promotions": promotions_version(settings), "holdout": settings.holdout}
+    return {
+        "designs": designs,
+        "promotions": promotions_version(settings),
+        "holdout": settings.holdout,
+        "part_units": settings.part_units,
+    }
 
 
 def _table(ctx: JobContext, name: str, row_type: type, rows: Sequence[object]) -> pa.Table:
@@ -151,9 +165,9 @@ def _part_rows(ctx: JobContext, analyses: Sequence[Analysis]) -> pa.Table:
 
 JOB = Job(
     name="experiments",
-    version=3,
+    version=4,
     inputs=(
-        Input(table="derived.experiment_state", days=KEPT_DAYS),
+        Input(table="derived.experiment_state", days=CHECKED_DAYS),
         Input(table="derived.experiment_moments"),
         Input(table="derived.experiment_tallies"),
         Input(table="derived.experiment_lineage"),

@@ -3,13 +3,13 @@
 | asset | emitted by | consumed by |
 | --- | --- | --- |
 | raw | ingest_daily | clean_daily |
-| clean | clean_daily, gate_override | people_daily, content_daily, experiments_daily, quality_daily, governance_daily |
+| clean | clean_daily, gate_override | people_daily, experiments_daily, quality_daily, governance_daily |
 | quality | quality_daily | serving_publish |
 | vault | governance_daily | nobody inside |
 | governed | governance_daily | nobody inside |
 | compliance | governance_daily | serving_publish |
-| people | people_daily | content_daily, recs_train |
-| catalogue | content_daily | recs_train |
+| people | people_daily | content_daily, experiments_daily, recs_train |
+| catalogue | people_daily | content_daily, recs_train |
 | topics | content_daily | serving_publish |
 | together | content_daily | nobody inside |
 | similar | content_daily | serving_publish |

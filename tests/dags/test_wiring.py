@@ -20,8 +20,8 @@ def needs(name: str) -> set[str]:
 
 
 def reads_daily(name: str) -> set[str]:
-    """Jobs that a job needs or reads deliveries of."""
-    return needs(name) | _makers(wanted.table for wanted in job(name).inputs if wanted.table.startswith("raw."))
+    """Tables that a job cannot do without on its own day, and deliveries that it reads."""
+    return {wanted.table for wanted in job(name).inputs if not wanted.optional or wanted.table.startswith("raw.")}
 
 
 def _makers(names: Iterable[str]) -> set[str]:
@@ -53,10 +53,10 @@ def test_the_last_of_what_a_job_needs_starts_it(name: str) -> None:
 
 
 def heard_through(name: str) -> set[str]:
-    """Jobs whose changes surely start a job: directly, or by way of one that tells whatever it builds of them."""
+    """Tables whose changes surely start a job: directly, or by way of one that tells whatever it builds of them."""
     found: set[str] = set()
     for starter in starters().get(name, set()):
-        found.add(starter)
+        found |= set(job(starter).outputs)
         if job(starter).tells_unchanged:
             found |= heard_through(starter) & reads_daily(starter)
     return found
@@ -68,10 +68,10 @@ def test_what_a_job_reads_cannot_change_unheard(name: str) -> None:
 
     So must a new phone number, which changes no clean row, reach the vault.
     """
-    unheard = reads_daily(name) - heard_through(name) - {name}
+    unheard = reads_daily(name) - heard_through(name) - set(job(name).outputs)
     assert not unheard, f"{name} does not hear of changes of {sorted(unheard)}"
 
 
 def test_every_serving_table_that_changes_is_published() -> None:
-    written = {spec.job for spec in registry(Settings().include) if spec.layer == "serving"}
+    written = {spec.full_name for spec in registry(Settings().include) if spec.layer == "serving"}
     assert not written - heard_through("publish")

@@ -83,6 +83,38 @@ def trial_score():
     score()
 trial_score()
 """
+JOBS = """
+from __future__ import annotations
+import sys
+from datetime import date, timedelta
+from airflow.sdk import Asset, PartitionedAtRuntime, dag, get_current_context, task
+from trial_common.shared import ROOT, note
+sys.path.append("REPOSITORY/dags")
+ASSETS = {name: Asset(name=f"trial_{name}", uri=f"trial://{name}") for name in ("catalogue", "topics", "pages")}
+
+def run_job(job, ds, settings):
+    from crossdomain.jobs.model import JobResult
+    note(job.name, ds)
+    done = ROOT / f"done {job.name} {ds}"
+    if job.name == "pages" or done.exists():
+        return JobResult(job.name, ds, "up_to_date")
+    if job.name == "topics" and ds.day == 9 and not (ROOT / "stumbled").exists():
+        (ROOT / "stumbled").touch()
+        raise OSError("a disk that comes back")
+    done.touch()
+    return JobResult(job.name, ds, "done", (ds, ds + timedelta(days=1)) if job.name == "catalogue" else (ds,))
+
+@dag(schedule=PartitionedAtRuntime(), catchup=False)
+def trial_jobs():
+    @task(outlets=[*ASSETS.values()], retries=1, retry_delay=timedelta(seconds=1))
+    def run_all():
+        from _common.running import run_and_emit
+        from crossdomain.jobs import runner
+        runner.run_job = run_job
+        return run_and_emit(ASSETS, context=get_current_context())
+    run_all()
+trial_jobs()
+"""
 DAGS = ("trial_ingest", "trial_clean", "trial_score")
 
 
@@ -97,6 +129,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "dags/trial_ingest.py": PRODUCER,
         "dags/trial_clean.py": CONSUMER,
         "dags/trial_score.py": LAST,
+        "dags/trial_jobs.py": JOBS.replace("REPOSITORY", str(Path(__file__).parents[2])),
     }.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,7 +139,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def airflow(folder: Path):
-    session = AirflowSession(folder / "dags", folder / "plugins", folder / "home", dag_ids=DAGS)
+    session = AirflowSession(folder / "dags", folder / "plugins", folder / "home", dag_ids=[*DAGS, "trial_jobs"])
     with session:
         session.unpause(DAGS)
         yield session
@@ -165,6 +198,33 @@ def test_a_failure_that_is_expected_counts_as_an_end(airflow, folder):
     airflow.rerun("trial_clean", "2026-01-09")
     airflow.wait_quiet(timeout=120, may_fail=[refused])
     assert [run.state for run in airflow.runs("trial_clean") if run.partition_key == "2026-01-09"] == ["failed"]
+
+
+def emitted(airflow: AirflowSession, run_id: str) -> list[tuple[str, str]]:
+    events = airflow.api.get("/api/v2/assets/events", source_dag_id="trial_jobs", source_run_id=run_id)
+    return sorted((event["name"].removeprefix("trial_"), event["partition_key"]) for event in events["asset_events"])
+
+
+def test_a_task_of_several_jobs_emits_what_each_of_them_did(airflow, folder):
+    airflow.unpause(["trial_jobs"])
+    run_id = airflow.trigger_partition("trial_jobs", "2026-01-07")
+    airflow.wait_until([("trial_jobs", "2026-01-07")], timeout=120)
+    assert "2026-01-07" in ran(folder, "pages")
+    told = [("catalogue", "2026-01-07"), ("catalogue", "2026-01-08"), ("topics", "2026-01-07")]
+    assert emitted(airflow, run_id) == told, "a job that did nothing emits nothing"
+
+
+def test_the_retry_of_a_task_of_several_jobs_tells_what_the_first_try_could_not(airflow, folder):
+    airflow.unpause(["trial_jobs"])
+    run_id = airflow.trigger_partition("trial_jobs", "2026-01-09")
+    airflow.wait_until([("trial_jobs", "2026-01-09")], timeout=120)
+    assert [ran(folder, name).count("2026-01-09") for name in ("catalogue", "topics", "pages")] == [2, 2, 1]
+    assert emitted(airflow, run_id) == [
+        ("catalogue", "2026-01-09"),
+        ("catalogue", "2026-01-10"),
+        ("pages", "2026-01-09"),
+        ("topics", "2026-01-09"),
+    ]
 
 
 def test_waiting_for_what_does_not_come_says_what_is_missing(airflow):

@@ -157,6 +157,18 @@ def test_a_bad_feed_file_is_named_with_its_key(crossdomain: Command, home: Path,
     assert nothing_was_written(home)
 
 
+def test_a_backfill_without_an_airflow_makes_none_and_says_where_to_go(
+    crossdomain: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AIRFLOW_HOME", "AIRFLOW_CONFIG", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "somebody"))
+    done = crossdomain("backfill", "--from", DAY, "--to", DAY)
+    assert (done.code, done.out) == (2, "")
+    assert "no Airflow is configured in this shell" in done.err
+    assert not (tmp_path / "somebody").exists()
+
+
 def test_bad_rows_are_put_aside_and_the_good_ones_stay(crossdomain: Command, home: Path) -> None:
     deliver(home, GOOD + "3,u3,beauty,i1,yesterday\n4,,beauty,i1,1767600120\n5,u5,garden,i1,1767600120\n")
     crossdomain("run", "ingest", "--date", DAY)

@@ -84,13 +84,15 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
             CREATE SCHEMA clean;
             CREATE SCHEMA derived;
             CREATE TABLE clean.exposures (ds DATE, experiment_id VARCHAR, unit_type VARCHAR, unit BLOB,
-                variant VARCHAR, ts TIMESTAMPTZ);
+                variant VARCHAR, ts TIMESTAMPTZ, placement VARCHAR);
             CREATE TABLE clean.events (ds DATE, account BLOB, domain VARCHAR, item_id VARCHAR,
                 event_type VARCHAR, ts TIMESTAMPTZ, value DECIMAL(18,2), quantity INTEGER, channel VARCHAR,
                 campaign_id VARCHAR, placement VARCHAR);
             CREATE TABLE clean.experiment_counts (ds DATE, delivered_ds DATE, experiment_id VARCHAR,
                 variant VARCHAR, day DATE, metric VARCHAR, value BIGINT);
-            CREATE TABLE derived.people (account BLOB, person BLOB);
+            CREATE TABLE derived.people (ds DATE, account BLOB, person BLOB, profiling BOOLEAN);
+            CREATE TABLE derived.accounts (ds DATE, account BLOB, domain VARCHAR, registered_at TIMESTAMPTZ,
+                gender VARCHAR, birth_year INTEGER, province VARCHAR);
         """)
         yield connection
 
@@ -100,10 +102,12 @@ def moment(hours: float) -> datetime:
     return datetime.combine(FIRST, datetime.min.time(), UTC) + timedelta(hours=hours)
 
 
-def expose(con, unit: bytes, variant: str, hours: float, *, experiment: str = "exp", unit_type: str = "account"):
+def expose(
+    con, unit: bytes, variant: str, hours: float, *, experiment: str = "exp", unit_type: str = "account", placement=None
+):
     ts = moment(hours)
-    con.execute("INSERT INTO clean.exposures VALUES (?, ?, ?, ?, ?, ?)",
-                [ts.date(), experiment, unit_type, unit, variant, ts])  # fmt: skip
+    con.execute("INSERT INTO clean.exposures VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [ts.date(), experiment, unit_type, unit, variant, ts, placement])  # fmt: skip
 
 
 def act(con, account: bytes, event_type: str, hours: float, *, value=None, quantity=None, placement=None):
@@ -145,7 +149,7 @@ def fill(con, exposures: Sequence[tuple], events: Sequence[tuple]):
     acted = pd.DataFrame(events, columns=["account", "event_type", "ts", "value", "quantity", "placement"])
     con.register("exposed", exposed)
     con.register("acted", acted)
-    con.execute("INSERT INTO clean.exposures SELECT ts::DATE, 'exp', 'account', unit, variant, ts FROM exposed")
+    con.execute("INSERT INTO clean.exposures SELECT ts::DATE, 'exp', 'account', unit, variant, ts, NULL FROM exposed")
     con.execute(
         "INSERT INTO clean.events (ds, account, event_type, ts, value, quantity, placement)"
         " SELECT ts::DATE, account, event_type, ts, value, quantity, placement FROM acted"

@@ -165,7 +165,7 @@ def test_what_is_left_out_is_counted(con, design):
 def test_one_crossing_in_a_thousand_is_harmless(con, design):
     con.execute(
         "INSERT INTO clean.exposures SELECT DATE '2026-01-05', 'exp', 'account', encode(lpad(i::VARCHAR, 16, '0')),"
-        " CASE WHEN i % 2 = 0 THEN 'control' ELSE 'treatment' END, TIMESTAMPTZ '2026-01-05 01:00:00+00'"
+        " CASE WHEN i % 2 = 0 THEN 'control' ELSE 'treatment' END, TIMESTAMPTZ '2026-01-05 01:00:00+00', NULL"
         " FROM range(1000) r(i)"
     )
     expose(con, b"0" * 15 + b"7", "control", 3)
@@ -235,7 +235,10 @@ def test_nothing_to_say_yet(con, design):
 
 def test_persons_gather_the_events_of_their_accounts(con, design):
     first, second, other = b"a" * 16, b"b" * 16, b"c" * 16
-    con.execute("INSERT INTO derived.people VALUES (?, ?), (?, ?), (?, ?)", [first, first, second, first, other, other])
+    con.execute(
+        "INSERT INTO derived.people (account, person) VALUES (?, ?), (?, ?), (?, ?)",
+        [first, first, second, first, other, other],
+    )
     persons = design(DESIGN.replace("unit: account", "unit: person"))
     expose(con, first, "control", 1, unit_type="person")
     expose(con, other, "treatment", 1, unit_type="person")

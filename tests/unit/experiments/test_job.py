@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from crossdomain.errors import InputError
+from crossdomain.errors import InputError, NotReady
 from crossdomain.experiments.assignment import assign, plan_of
 from crossdomain.experiments.design import load_designs
 from crossdomain.experiments.history import results_from_rows
@@ -39,17 +39,22 @@ INPUTS = {
     },
     "clean.exposures": {
         "experiment_id": "VARCHAR", "unit_type": "VARCHAR", "unit": "BLOB", "variant": "VARCHAR", "ts": "TIMESTAMPTZ",
-        "delivered_ds": "DATE",
+        "placement": "VARCHAR", "delivered_ds": "DATE",
     },
     "clean.experiment_counts": {
         "experiment_id": "VARCHAR", "variant": "VARCHAR", "day": "DATE", "metric": "VARCHAR", "value": "BIGINT",
         "delivered_ds": "DATE",
     },
+    "derived.accounts": {
+        "account": "BLOB", "domain": "VARCHAR", "registered_at": "TIMESTAMPTZ", "gender": "VARCHAR",
+        "birth_year": "INTEGER", "province": "VARCHAR",
+    },
+    "derived.people": {"account": "BLOB", "person": "BLOB", "profiling": "BOOLEAN"},
 }  # fmt: skip
 
 
 OWN = [
-    *(f"derived/experiment_{name}_v1" for name in ("state", "moments", "tallies", "lineage", "promotions")),
+    *(f"derived/experiment_{name}" for name in ("state_v2", "moments_v2", "tallies_v1", "lineage_v1", "promotions_v1")),
     *(f"serving/experiment_{name}" for name in ("metrics_v2", "checks_v1", "decisions_v1", "weights_v1", "parts_v1")),
 ]
 DERIVED = ["derived.experiment_state", "derived.experiment_moments", "derived.experiment_tallies"]
@@ -66,7 +71,8 @@ def settings(tmp_path: Path) -> Settings:
         schema = {"columns": [{"name": column, "type": kind} for column, kind in columns.items()]}
         metadata = {
             "description": table, "owner": "tests", "grain": "row", "key": [], "order": list(columns),
-            "job": "clean", "kind": "independent", "restatement": "restated", "retention_days": 1,
+            "job": {"derived": "people"}.get(layer, "clean"), "kind": "independent", "restatement": "restated",
+            "retention_days": 1,
         }  # fmt: skip
         (home / "schema.yaml").write_text(yaml.safe_dump(schema, sort_keys=False))
         (home / "metadata.yaml").write_text(yaml.safe_dump(metadata))
@@ -114,7 +120,8 @@ def land(
         ctx.con.executemany("INSERT INTO bought VALUES (?, ?, ?, ?, ?)", bought)
         ctx.write(
             "clean.exposures",
-            "SELECT e AS experiment_id, t AS unit_type, unit, v AS variant, ts, NULL AS delivered_ds FROM exposed",
+            "SELECT e AS experiment_id, t AS unit_type, unit, v AS variant, ts, NULL AS placement,"
+            " NULL AS delivered_ds FROM exposed",
         )
         ctx.write(
             "clean.events",
@@ -199,6 +206,26 @@ def test_days_in_a_backfill_give_the_daily_numbers(settings, tmp_path):
     assert [_page(again, day) for day in DAYS] == [_page(settings, day) for day in DAYS]
 
 
+@pytest.mark.parametrize("kept", [1, 2])
+def test_the_last_partitions_hold_the_state_however_long_it_runs(settings, tmp_path, monkeypatch, kept):
+    """Partitions that fell out are gone for good, and a quantile, which reads every unit, does not miss them."""
+    text = DESIGN + "  - {name: p80, kind: quantile, quantile: 0.8, events: [purchase], column: value}\n"
+    (settings.include / "experiments" / "exp.yaml").write_text(text, encoding="utf-8")
+    _all(settings)
+    few = replace(settings, home=tmp_path / "few")
+    monkeypatch.setattr("crossdomain.jobs.experiment_state.KEPT_DAYS", kept)
+    monkeypatch.setattr("crossdomain.jobs.experiments.KEPT_DAYS", kept)
+    for day in DAYS:
+        land(few, day)
+        run_job(STATE_JOB, day, few)
+        _without(few, "derived.experiment_state", f"ds <= DATE '{day - timedelta(days=kept)}'")
+        run_job(JOB, day, few)
+    for table in ("derived.experiment_moments", "derived.experiment_tallies", "serving.experiment_metrics"):
+        assert rows(few, table) == rows(settings, table)
+    touched = [len(found) for found in rows(settings, "derived.experiment_state").values()]
+    assert touched == [60, 9, 9], "a buyer of every seventh unit"
+
+
 def _page(settings: Settings, day: date) -> str:
     page = read_page(Home(settings.home), "exp", day.isoformat())
     assert page is not None
@@ -224,7 +251,8 @@ def test_every_day_has_a_page_with_the_days_before_it_and_a_late_row_draws_it_ag
     assert [old != new for old, new in zip(before, after, strict=True)] == [False, True, True]
 
 
-def test_dimensions_are_checked_and_shown_by_the_daily_job(settings, tmp_path):
+def test_dimensions_are_checked_and_shown_by_the_daily_job(settings):
+    settings = replace(settings, part_units=10)
     text = DESIGN + "dimensions: [activity]\nsegments: [{name: new, where: {activity: ['0']}}]\n"
     (settings.include / "experiments" / "exp.yaml").write_text(text, encoding="utf-8")
     _all(settings)
@@ -241,6 +269,12 @@ def test_dimensions_are_checked_and_shown_by_the_daily_job(settings, tmp_path):
     }
     assert {(row["n"], row["n_control"]) for row in parts} == {(30, 30)}, "all came before they did anything"
     metrics = rows(settings, "serving.experiment_metrics")
+    settings = replace(settings, part_units=31)
+    assert run_job(STATE_JOB, DAYS[2], settings).status == "up_to_date"
+    run_job(JOB, DAYS[2], settings)
+    assert {(row["n"], row["mean"], row["verdict"]) for row in rows(settings, "serving.experiment_parts")[DAYS[2]]} == {
+        (0, None, "too_small")
+    }
     (settings.include / "experiments" / "exp.yaml").write_text(DESIGN, encoding="utf-8")
     measure(settings, DAYS[0])
     assert rows(settings, "serving.experiment_metrics") == metrics
@@ -345,12 +379,83 @@ def test_who_withdraws_the_consent_that_the_audience_needs_is_taken_out(settings
     assert rows(settings, "derived.experiment_moments")[DAYS[2]] == rows(again, "derived.experiment_moments")[DAYS[2]]
 
 
-def _withdraw(settings: Settings, day: date, account: bytes) -> None:
+def know(settings: Settings, day: date, *, profiling: Sequence[int]) -> None:
+    """Commits the accounts of a day: units 60 to 89, women and men, registered ten days before the first day."""
+
+    def build(ctx: JobContext) -> None:
+        units = "SELECT unhex(lpad(hex(i), 32, '0')) AS account, i FROM range(60, 90) AS r(i)"
+        ctx.write(
+            "derived.accounts",
+            "SELECT account, 'beauty' AS domain, TIMESTAMPTZ '2025-12-26 00:00:00+00' AS registered_at, "
+            f"if(i % 3 = 0, 'female', 'male') AS gender, 1990 AS birth_year, NULL AS province FROM ({units})",
+        )
+        ctx.write(
+            "derived.people",
+            f"SELECT account, account AS person, i BETWEEN {min(profiling)} AND {max(profiling)} AS profiling "
+            f"FROM ({units})",
+        )
+
+    run_job(Job(name="people", version=1, outputs=("derived.accounts", "derived.people"), run=build), day, settings)
+
+
+def units_of_parts(settings: Settings, day: date) -> dict[tuple[str, str], int]:
+    """Units of all arms by dimension and value."""
+    found: dict[tuple[str, str], int] = {}
+    for row in rows(settings, "derived.experiment_moments")[day]:
+        if row["part"] == "dimension" and row["metric"] == "revenue":
+            key = (row["part_name"], row["part_value"])
+            found[key] = found.get(key, 0) + row["n"]
+    return found
+
+
+def test_what_is_known_of_accounts_is_asked_of_the_day_before(settings, tmp_path):
+    text = DESIGN + "dimensions: [registered, gender]\n"
+    (settings.include / "experiments" / "exp.yaml").write_text(text, encoding="utf-8")
+    shutil.copytree(
+        INCLUDE.parent / "sql" / "clean" / "consents_v1", settings.include / "sql" / "clean" / "consents_v1"
+    )
+    registry.cache_clear()
+    shown = dict(zip(DAYS, ((), range(60, 90), ()), strict=True))
+    for day in DAYS[:2]:
+        land(settings, day, shown=shown[day])
+    with pytest.raises(NotReady, match=r"derived.accounts is missing for 2026-01-05.* `crossdomain run people --date"):
+        run_job(STATE_JOB, DAYS[0], settings)  # the first day is there by then: it went on with the second
+    assert list(rows(settings, "derived.experiment_state")) == DAYS[:1]
+    for day in DAYS[:2]:
+        know(settings, day, profiling=range(60, 80))
+    measure(settings, DAYS[0])
+    assert units_of_parts(settings, DAYS[1]) == {
+        ("registered", "new"): 60, ("registered", "7-29"): 30,
+        ("gender", "withheld"): 70, ("gender", "female"): 7, ("gender", "male"): 13,
+    }  # fmt: skip
+    again = replace(settings, home=tmp_path / "again")
+    for home in (settings, again):
+        _withdraw(home, DAYS[2], bytes(15) + bytes([60]), purpose="profiling")
+    for day in DAYS:
+        land(again, day, shown=shown[day])
+        know(again, day, profiling=range(60, 80))
+    measure(again, DAYS[0])
+    land(settings, DAYS[2])
+    measure(settings, DAYS[2])
+    assert units_of_parts(settings, DAYS[2])["gender", "female"] == 6
+    assert rows(settings, "derived.experiment_moments")[DAYS[2]] == rows(again, "derived.experiment_moments")[DAYS[2]]
+
+
+def test_a_dimension_of_too_many_values_is_refused(settings, monkeypatch):
+    monkeypatch.setattr("crossdomain.jobs.experiment_state.MOST_VALUES", 0)
+    text = DESIGN + "dimensions: [activity]\n"
+    (settings.include / "experiments" / "exp.yaml").write_text(text, encoding="utf-8")
+    land(settings, DAYS[0])
+    with pytest.raises(InputError, match=r"exp\.yaml: dimensions: activity has 1 values, more than 0: leave it out"):
+        measure(settings, DAYS[0])
+
+
+def _withdraw(settings: Settings, day: date, account: bytes, *, purpose: str = "personalisation") -> None:
     def build(ctx: JobContext) -> None:
         hexed = account.hex()
         ctx.write(
             "clean.consents",
-            f"SELECT unhex('{hexed}') AS account, 'knowledge' AS domain, 'personalisation' AS purpose,"
+            f"SELECT unhex('{hexed}') AS account, 'knowledge' AS domain, '{purpose}' AS purpose,"
             f" false AS granted, TIMESTAMPTZ '{day} 01:00:00+00' AS ts,"
             f" DATE '{day}' AS delivered_ds, 'consents' AS feed",
         )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from crossdomain.experiments import state
-from crossdomain.experiments.moments import carried, day_difference, held_moments, samples, units_by_day
+from crossdomain.experiments.moments import WHOLE, Sums, carried, day_difference, held_moments, samples, units_by_day
 from crossdomain.experiments.state import Fold, fingerprint, fold_state, state_rows, view_totals
 from crossdomain.experiments.tallies import Tally, added, day_tallies, held_tallies
 from crossdomain.stats.cuped import MeanAndCovariate, RatioAndCovariate
@@ -41,7 +41,7 @@ def held(con):
         "CREATE SCHEMA held; CREATE TABLE held.experiment_state (ds DATE, experiment_id VARCHAR, design VARCHAR,"
         " unit BLOB, variant VARCHAR, several BOOLEAN, exposed_ts TIMESTAMPTZ, exposed_ds DATE, met_ts TIMESTAMPTZ,"
         " first_ts TIMESTAMPTZ,"
-        " first_ds DATE, exposures BIGINT, totals DECIMAL(18,2)[], covariates DECIMAL(18,2)[])"
+        " first_ds DATE, exposures BIGINT, attributes VARCHAR[], totals DECIMAL(18,2)[], covariates DECIMAL(18,2)[])"
     )
     return con
 
@@ -51,7 +51,7 @@ def whole(con, design, until):
     fold = Fold(date.min, until, held=False, design=fingerprint(design))
     fold_state(con, design, fold)
     rows = con.execute(
-        "SELECT unit, variant, several, exposed_ts, met_ts, first_ts, exposures, totals, covariates"
+        "SELECT unit, variant, several, exposed_ts, met_ts, first_ts, exposures, attributes, totals, covariates"
         " FROM state_after ORDER BY 1"
     ).fetchall()
     return carried({}, day_difference(con, design)), added({}, day_tallies(con, design, fold)), rows
@@ -62,7 +62,7 @@ class Daily:
 
     def __init__(self, con, design, kept=28):
         self.con, self.design, self.kept = con, design, kept
-        self.strata, self.tallies, self.begun, self.written = {}, {}, False, []
+        self.moments, self.tallies, self.begun, self.written = {}, {}, False, []
 
     def fold(self, day):
         design, con = self.design, self.con
@@ -71,18 +71,45 @@ class Daily:
         fold = Fold(first, day, held=self.begun, design=fingerprint(design), leaving=leaving)
         fold_state(con, design, fold)
         con.execute(f"CREATE OR REPLACE TEMP TABLE new_rows AS {state_rows(design, fold)}")
-        self.strata = carried(self.strata, day_difference(con, design))
+        self.moments = carried(self.moments, day_difference(con, design))
         self.tallies = added(self.tallies, day_tallies(con, design, fold))
         con.execute("INSERT INTO held.experiment_state SELECT ?, * FROM new_rows", [day])
         con.execute("DELETE FROM held.experiment_state WHERE ds <= ?", [day - timedelta(days=self.kept)])
         self.written.append(con.execute("SELECT count(*) FROM new_rows").fetchall()[0][0])
         self.begun = True
 
+    @property
+    def strata(self):
+        return self.moments.get(WHOLE, {})
+
     def rows(self):
         return self.con.execute(
-            "SELECT unit, variant, several, exposed_ts, met_ts, first_ts, exposures, totals, covariates"
+            "SELECT unit, variant, several, exposed_ts, met_ts, first_ts, exposures, attributes, totals, covariates"
             " FROM held.experiment_state QUALIFY row_number() OVER (PARTITION BY unit ORDER BY ds DESC) = 1 ORDER BY 1"
         ).fetchall()
+
+
+def know(con, people):
+    """Accounts that turn up, and whose attributes and consents change, from day to day; some withdrew by now."""
+    con.execute(
+        "INSERT INTO derived.accounts SELECT ds, unit, if(h % 2 = 0, 'beauty', 'knowledge'), "
+        "TIMESTAMPTZ '2026-01-04 00:00:00+00' - to_days((h % 200)::INTEGER), "
+        "if(hash(h, ds) % 2 = 0, 'female', 'male'), 1960 + (hash(h, ds, 'b') % 60)::INTEGER, "
+        "if(hash(h, ds, 'p') % 3 = 0, NULL, 'province ' || h % 3) "
+        "FROM (SELECT unhex(lpad(hex(i), 32, '0')) AS unit, hash(i) AS h, i FROM range(?) AS r(i)), "
+        "(SELECT DATE '2026-01-04' + d::INTEGER AS ds, d FROM range(7) AS r(d)) WHERE i % 7 <= d",
+        [people],
+    )
+    con.execute(
+        "INSERT INTO derived.people SELECT ds, account, account, hash(account, ds) % 3 > 0 FROM derived.accounts"
+    )
+    con.execute("CREATE OR REPLACE TEMP TABLE withheld AS SELECT account AS unit FROM derived.people WHERE ds = "
+                "(SELECT max(ds) FROM derived.people) AND hash(account) % 5 = 0")  # fmt: skip
+    con.execute(
+        "UPDATE clean.events SET domain = if(placement = 'home', 'beauty', 'knowledge'), "
+        "channel = if(quantity = 1, NULL, 'channel ' || quantity)"
+    )
+    con.execute("UPDATE clean.exposures SET placement = if(hash(ts) % 3 = 0, NULL, 'place ' || hash(ts) % 4)")
 
 
 DESIGNS = {
@@ -91,6 +118,13 @@ DESIGNS = {
     "trigger": RICH + "trigger: {events: [click], where: {placement: home}}\n",
     "exposure event": DESIGN + "exposure_event: {events: [view]}\n",
     "both": DESIGN + "exposure_event: {events: [view]}\ntrigger: {events: [click]}\n",
+    "dimensions": RICH
+    + """
+dimensions: [activity, sides, channel, placement, domain, registered, age, gender, province]
+segments:
+  - {name: known_women, where: {gender: [female], registered: [7-29, 30-179]}}
+  - {name: idle, where: {activity: ['0']}}
+""",
     "window": RICH + f"start: {FIRST + timedelta(days=1)}\nend: {FIRST + timedelta(days=3)}\n",
 }
 
@@ -100,15 +134,22 @@ DESIGNS = {
 def test_day_after_day_gives_what_all_days_give_at_once(held, design, text, kept):
     exposures, events = world(people=100)
     fill(held, list(exposures.itertuples(index=False)), list(events.itertuples(index=False)))
+    know(held, people=100)
     daily = Daily(held, design(text), kept)
     for step in range(6):
         day = FIRST + timedelta(days=step)
         daily.fold(day)
         moments, tallies, rows = whole(held, daily.design, day)
         assert daily.rows() == rows
-        assert daily.strata == moments
+        assert daily.moments == moments
         assert daily.tallies == tallies
-    assert sum(units.n for units in moments.values()) > 0
+    assert sum(units.n for units in moments[WHOLE].values()) > 0
+    for dimension in daily.design.dimensions:
+        own = [strata for part, strata in moments.items() if part.name == dimension]
+        assert len(own) > 1, f"{dimension} tells nobody apart"
+        whole_of = samples(daily.design, moments[WHOLE], LAST)
+        parted = [samples(daily.design, strata, LAST) for strata in own]
+        assert {key: sum((one[key] for one in parted), Sums()) for key in whole_of} == whole_of
 
 
 def test_a_day_touches_only_who_was_active(held, design):
@@ -173,7 +214,7 @@ def test_samples_are_those_of_the_units(held, design):
     for arm in ("control", "treatment"):
         rows = held.execute("SELECT totals, covariates, exposures FROM t WHERE variant = ?", [arm]).fetchall()
         totals = [row[0] for row in rows]
-        found = samples(made, moments, LAST)
+        found = samples(made, moments[WHOLE], LAST)
         assert found["purchase_rate", arm].sample(made.metric("purchase_rate")) == Successes(
             sum(int(t[1]) for t in totals), len(rows)
         )
@@ -190,7 +231,7 @@ def test_samples_are_those_of_the_units(held, design):
         assert spent.sample(made.metric("spent")) == MeanAndCovariate.of(*columns)
         columns = [[t[10] for t in totals], [t[11] for t in totals], [r[1][1] for r in rows], [r[1][2] for r in rows]]
         assert found["spent_per_order", arm].sample(made.metric("spent_per_order")) == RatioAndCovariate.of(*columns)
-    by_day = units_by_day(made, moments)
+    by_day = units_by_day(made, moments[WHOLE])
     assert sum(units["control"] + units["treatment"] for units in by_day.values()) == len(
         held.execute("FROM t").fetchall()
     )
@@ -199,16 +240,17 @@ def test_samples_are_those_of_the_units(held, design):
 def test_moments_read_again_are_those_that_were_carried(held, design):
     exposures, events = world(people=120)
     fill(held, list(exposures.itertuples(index=False)), list(events.itertuples(index=False)))
-    daily = Daily(held, design(RICH))
+    know(held, people=120)
+    daily = Daily(held, design(DESIGNS["dimensions"]))
     for step in range(6):
         daily.fold(FIRST + timedelta(days=step))
     held_by = fingerprint(daily.design)
-    assert held_moments(held, daily.design, held_by) == daily.strata
+    assert held_moments(held, daily.design, held_by) == daily.moments
     assert held_tallies(held, daily.design, held_by, daily.tallies) == daily.tallies
     gone = (1).to_bytes(16, "big")
     held.execute("DELETE FROM held.experiment_state WHERE unit = ?", [gone])
     held.execute("DELETE FROM clean.exposures WHERE unit = ?", [gone])
-    assert held_moments(held, daily.design, held_by) == whole(held, daily.design, LAST)[0] != daily.strata
+    assert held_moments(held, daily.design, held_by) == whole(held, daily.design, LAST)[0] != daily.moments
 
 
 def test_totals_of_the_state_are_those_of_the_whole(held, design):
@@ -250,6 +292,7 @@ def test_a_fingerprint_changes_with_what_is_counted_only(design):
         replace(made, cuped_days=3),
         replace(made, metrics=made.metrics[:-1]),
         replace(made, start=FIRST),
+        replace(made, dimensions=("activity",)),
         replace(made, variants=(*made.variants, ("third", 0.1))),
     ):
         assert fingerprint(changed) != fingerprint(made)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from crossdomain.experiments.analysis import analyze
-from crossdomain.experiments.moments import carried, day_difference
+from crossdomain.experiments.moments import WHOLE, carried, day_difference
 from crossdomain.experiments.state import Fold, build_totals, fold_state
 from crossdomain.experiments.state_samples import state_samples
 from crossdomain.stats.quantiles import estimate_quantile
@@ -35,7 +35,7 @@ def found(con, design):
     fill(con, list(exposures.itertuples(index=False)), list(events.itertuples(index=False)))
     made = design(UNITS)
     fold_state(con, made, Fold(date.min, LAST, held=False))
-    strata = carried({}, day_difference(con, made))
+    strata = carried({}, day_difference(con, made))[WHOLE]
     samples = state_samples(con, made, strata, LAST, lambda: build_totals(con, made))
     arms = {}
     for arm in ("control", "treatment"):

@@ -250,6 +250,15 @@ def test_what_a_task_that_began_before_commits_afterwards_goes_with_the_next_run
         assert pending.load(ground.lake.home, ground.keys) == [], "a day later nobody can write her any more"
 
 
+def test_of_several_erased_at_once_only_who_was_written_since_is_erased_again(filled: Platform) -> None:
+    erase(filled, ANN, BOB)
+    filled.people([ANN, EVE])
+    with opened(filled.settings) as ground:
+        (again,) = carry_out(ground, [])
+    assert again.subject == filled.subject(ANN).name
+    assert traces(filled, ANN) == []
+
+
 # holds ---------------------------------------------------------------------------------------------
 
 
