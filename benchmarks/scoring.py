@@ -291,6 +291,7 @@ def run_score(home: Path) -> None:
     """Runs the job here and prints its seconds, where they went, and its peak memory."""
     from crossdomain.jobs import score
     from crossdomain.jobs.runner import run_job
+    from crossdomain.recommend import list_rows
     from crossdomain.recommend import score as scoring
     from crossdomain.recommend.als import Folder
     from crossdomain.recommend.topk import top_k
@@ -299,7 +300,7 @@ def run_score(home: Path) -> None:
 
     spent: dict[str, float] = {}
     for holder, name in (
-        (Folder, "people"), (Folder, "reasons"), (scoring, "rank_blocks"), (scoring._Encoder, "table"),
+        (Folder, "people"), (Folder, "reasons"), (scoring, "rank_blocks"), (list_rows.Encoder, "table"),
         (Lake, "stage"), (Lake, "commit"), (score, "read_histories"),
     ):  # fmt: skip
         setattr(holder, name, watched(getattr(holder, name), name, spent))

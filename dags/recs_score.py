@@ -3,7 +3,8 @@
 **Does** score everyone who may have recommendations with the champion of the day; popularity for those whom
 the model does not know. Nothing owned, nothing off sale, a reason each. Who did not agree to personalisation gets
 the list that everybody gets; who did not agree to cross-domain use gets no rows. Experiments on the
-recommendations deal people to variants, by what was known on the day before.
+recommendations deal people to variants, by what was known on the day before. Pins, boosts and blocks are read from
+`include/recommendations/rules.yaml`; a wrong rule fails the task and names file, line and key.
 
 **Runs on** `models`, which `recs_train` emits for every day that it looked at anew, also where its own rows stayed the
 same: people, catalogue and events of the day are then as they should be.

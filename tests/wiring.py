@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 DAGS = Path(__file__).resolve().parents[1] / "dags"
-_RUNS_ON = re.compile(r"schedule=on_day_of\(([A-Z_| ]+)\)")
+_RUNS_ON = re.compile(r"schedule=on_day_of\(([A-Z_|\s]+)\)")
 _JOB = re.compile(r'"(?P<job>\w+)": (?P<asset>[A-Z_]+)[,}]')
 
 

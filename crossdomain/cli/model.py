@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from crossdomain.cli.output import Json
+from crossdomain.cli.output import Json, show
 from crossdomain.errors import MissingInput
 from crossdomain.settings import Settings, parse_day
 
@@ -18,12 +18,53 @@ def _group() -> None:
     """Models of the recommender."""
 
 
+@app.command("weights")
+def weights(
+    date: Annotated[str, typer.Option(help="Business day whose inputs of training are read.")],
+    trials: Annotated[int, typer.Option(min=1, help="Most settings that are tried; each trains a model.")] = 30,
+    json: Json = False,
+) -> None:
+    """Learn event weights and half-life on validation days, and measure the choice once on the test days."""
+    from crossdomain.jobs.learning_weights import learn_weights
+
+    found = learn_weights(Settings.from_env(), parse_day(date), trials=trials)
+    chosen = {
+        "CROSSDOMAIN_RECOMMEND_HALF_LIFE_DAYS": f"{found.settings.half_life_days:g}",
+        "CROSSDOMAIN_RECOMMEND_EVENT_WEIGHTS": found.settings.event_weights,
+    }
+    document = {
+        "set": chosen,
+        "trials": found.trials,
+        "validation": {"in_force": round(found.validation_before, 6), "learned": round(found.validation, 6)},
+        "test": found.test,
+    }
+    rows = [
+        [domain, one["people"], one["value_before"], one["value"], f"{one['low']} to {one['high']}"]
+        for domain, one in found.test.items()
+        if one is not None
+    ]
+    facts = {
+        **chosen,
+        "NDCG@10 on validation, in force": f"{found.validation_before:.4f}, the domains added up",
+        "NDCG@10 on validation, learned": f"{found.validation:.4f}",
+        "take them over": "where an interval below lies above 0; where 0 lies in it, nothing is shown",
+    }
+    show(
+        document,
+        json=json,
+        title=f"event weights learned for {date}, {found.trials} trials",
+        facts=facts,
+        columns=("target", "test people", "NDCG@10 in force", "learned", "difference, 95 %"),
+        rows=rows,
+    )
+
+
 @app.command("card")
 def card(
     date: Annotated[str, typer.Option(help="Business day whose champions are described.")],
     json: Json = False,
 ) -> None:
-    """Print the model cards of a day's champions, as Markdown: data, settings, use, limits, results, decisions."""
+    """Print the model cards of a day's champions, as Markdown: data, settings, use, limits, results, drift."""
     import json as json_module
 
     from crossdomain.jobs.runner import open_lake
@@ -41,7 +82,9 @@ def card(
             found: list[dict[str, Any]] = lake.con.sql(lake.relation(spec, of_day)).to_arrow_table().to_pylist()
             return found
 
-        metrics, champions, transfer = (rows(f"serving.{name}") for name in ("model_metrics", "champions", "transfer"))
+        metrics, champions, transfer, drift = (
+            rows(f"serving.{name}") for name in ("model_metrics", "champions", "transfer", "recommendation_drift")
+        )
     if not champions:
         raise MissingInput(f"there is no champion of {day}: run `crossdomain run train --date {day}`")
     store = ModelStore(Home(settings.home))
@@ -50,7 +93,7 @@ def card(
     for version, kind in sorted(kinds.items()):
         metadata = store.metadata(kind, version) if version in store.versions(kind) else None
         head = describe(metadata) if metadata else f"# Model card: {kind}\n\nEverybody is shown what is popular.\n"
-        text = f"{head}\n{results(version, metrics, champions, transfer)}"
+        text = f"{head}\n{results(version, metrics, champions, transfer, drift)}"
         cards.append({"model": kind, "model_version": version, "metadata": metadata, "card": text})
     if json:
         print(json_module.dumps(cards, ensure_ascii=False, default=str))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import yaml
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
 
+from crossdomain.checked_file import read_checked_file
 from crossdomain.content.neighbours import COMPONENTS, DIGITS
-from crossdomain.errors import InputError
 
 PAGE_SCHEMA = pa.schema(
     [
@@ -61,18 +57,9 @@ def read_rules(path: Path) -> PageRules:
     """Rules from their file, checked by ``rules.schema.json`` beside it.
 
     Raises:
-        InputError: The file is missing, is no YAML, or breaks the schema; the place is named.
+        InputError: The file is missing, is no YAML, or breaks the schema; file, line and key are named.
     """
-    schema = json.loads(path.with_name("rules.schema.json").read_text(encoding="utf-8"))
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing: it holds the rules of page recommendations") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not YAML: {error}") from error
-    if problem := best_match(Draft202012Validator(schema).iter_errors(content)):
-        place = ".".join(str(part) for part in problem.absolute_path) or "the file"
-        raise InputError(f"{path}: {place}: {problem.message}")
+    content = read_checked_file(path, schema=path.with_name("rules.schema.json"), what="rule file").content
     lists = {
         name: tuple(tuple(pair.get(key) for key in (*_KEY, *_OTHER)) for pair in content[name])
         for name in ("pins", "blocks")

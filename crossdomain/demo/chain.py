@@ -19,6 +19,7 @@ CONSUMERS = (
     "content_daily",
     "recs_train",
     "recs_score",
+    "recs_drift",
     "experiments_daily",
     "serving_publish",
 )

@@ -9,9 +9,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from crossdomain.checked_file import CheckedFile, read_checked_file
 from crossdomain.errors import InputError
 from crossdomain.experiments.design_checks import check_agreement
-from crossdomain.experiments.design_file import DesignFile, read_design_file
 from crossdomain.experiments.design_parts import (
     EVERYBODY,
     FIXED_WEIGHTS,
@@ -175,13 +175,13 @@ def load_design(path: Path, *, schema: Path) -> Design:
     Raises:
         InputError: The design is not valid; the message names file, line and key.
     """
-    file = read_design_file(path, schema=schema)
+    file = read_checked_file(path, schema=schema, what="design file")
     design = _construct(file)
     check_agreement(file, design)
     return design
 
 
-def _construct(file: DesignFile) -> Design:
+def _construct(file: CheckedFile) -> Design:
     content = file.content
     columns = read_file_columns(content["data"]) if isinstance(content.get("data"), dict) else None
     experiment_id = content.get("experiment_id", file.path.stem)

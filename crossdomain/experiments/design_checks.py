@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from crossdomain.experiments.design_file import DesignFile
+from crossdomain.checked_file import CheckedFile
 from crossdomain.experiments.design_parts import Metric
 from crossdomain.experiments.switchback_design import check_switchback
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from crossdomain.experiments.design import Design
 
 
-def check_agreement(file: DesignFile, design: Design) -> None:
+def check_agreement(file: CheckedFile, design: Design) -> None:
     """Refuses a design whose keys contradict each other.
 
     Raises:
@@ -30,7 +30,7 @@ def check_agreement(file: DesignFile, design: Design) -> None:
     _check_people(file, design)
 
 
-def _check_arms(file: DesignFile, design: Design) -> None:
+def _check_arms(file: CheckedFile, design: Design) -> None:
     total = math.fsum(weight for _, weight in design.variants)
     names = [name for name, _ in design.variants]
     if not abs(total - 1) <= 1e-9:  # written so that NaN fails too
@@ -47,7 +47,7 @@ def _check_arms(file: DesignFile, design: Design) -> None:
         raise file.error(["layer"], f"from {design.layer.low:g} to {design.layer.high:g} is no part of 0 to 1")
 
 
-def _check_dates(file: DesignFile, design: Design) -> None:
+def _check_dates(file: CheckedFile, design: Design) -> None:
     for key, value in (("alpha", design.alpha), ("power", design.power)):
         if not 0 < value < 1:
             raise file.error([key], f"{value} does not lie between 0 and 1")
@@ -55,7 +55,7 @@ def _check_dates(file: DesignFile, design: Design) -> None:
         raise file.error(["end"], f"{design.end} lies before the start, {design.start}")
 
 
-def _check_metrics(file: DesignFile, design: Design) -> None:
+def _check_metrics(file: CheckedFile, design: Design) -> None:
     names = [metric.name for metric in design.metrics]
     for position, name in enumerate(names):
         if name in names[:position]:
@@ -72,7 +72,7 @@ def _check_metrics(file: DesignFile, design: Design) -> None:
         _check_metric(file, ["metrics", position], metric, design)
 
 
-def _check_metric(file: DesignFile, where: Sequence[str | int], metric: Metric, design: Design) -> None:
+def _check_metric(file: CheckedFile, where: Sequence[str | int], metric: Metric, design: Design) -> None:
     caps = metric.winsorize
     if caps and caps.lower is None and caps.upper is None:
         raise file.error([*where, "winsorize"], "give a lower or an upper quantile, or both")
@@ -86,7 +86,7 @@ def _check_metric(file: DesignFile, where: Sequence[str | int], metric: Metric, 
                 raise file.error([*where, "cuped"], f"{name!r} is not among data.covariates")
 
 
-def _check_data(file: DesignFile, design: Design) -> None:
+def _check_data(file: CheckedFile, design: Design) -> None:
     if design.data == "file":
         _check_columns(file, design)
         return
@@ -106,7 +106,7 @@ def _check_data(file: DesignFile, design: Design) -> None:
                 raise file.error([key], "daily counts know nothing of units")
 
 
-def _check_columns(file: DesignFile, design: Design) -> None:
+def _check_columns(file: CheckedFile, design: Design) -> None:
     assert design.file is not None
     if "unit" in file.content and not (design.switchback and file.content["unit"] == "slot"):
         raise file.error(["unit"], "with a file the column of units is data.unit")
@@ -121,7 +121,7 @@ def _check_columns(file: DesignFile, design: Design) -> None:
             raise file.error([key], "belongs to experiments over the platform's tables, not to a file's analysis")
 
 
-def _check_sequential(file: DesignFile, design: Design) -> None:
+def _check_sequential(file: CheckedFile, design: Design) -> None:
     if design.analysis == "group_sequential":
         if not design.looks:
             raise file.error(["looks"], "a group sequential analysis needs the days on which it looks, such as [7, 14]")
@@ -135,7 +135,7 @@ def _check_sequential(file: DesignFile, design: Design) -> None:
             raise file.error(["looks"], f"day {design.looks[-1]} lies after the end: the experiment has {days} days")
 
 
-def _check_people(file: DesignFile, design: Design) -> None:
+def _check_people(file: CheckedFile, design: Design) -> None:
     names = [segment.name for segment in design.segments]
     for position, segment in enumerate(design.segments):
         if segment.name in names[:position]:

@@ -8,7 +8,7 @@ from datetime import date
 from fractions import Fraction
 from typing import Any
 
-from crossdomain.experiments.design_file import DesignFile
+from crossdomain.checked_file import CheckedFile
 from crossdomain.experiments.design_parts import (
     EXPOSURES,
     Covariate,
@@ -36,7 +36,7 @@ _OF_KIND = {
 }
 
 
-def read_day(file: DesignFile, key: str) -> date | None:
+def read_day(file: CheckedFile, key: str) -> date | None:
     """A day of the file; None where it is null or not given.
 
     Raises:
@@ -79,7 +79,7 @@ def _shortest_block(weights: Sequence[float]) -> int:
     return math.lcm(*(Fraction(weight).limit_denominator(_LONGEST_BLOCK).denominator for weight in weights))
 
 
-def read_metric(file: DesignFile, position: int, columns: FileColumns | None) -> Metric:
+def read_metric(file: CheckedFile, position: int, columns: FileColumns | None) -> Metric:
     """A metric, from its place in the list.
 
     Args:
@@ -123,7 +123,7 @@ def read_metric(file: DesignFile, position: int, columns: FileColumns | None) ->
     )
 
 
-def _check_keys(file: DesignFile, where: Where, content: Mapping[str, Any], columns: FileColumns | None) -> None:
+def _check_keys(file: CheckedFile, where: Where, content: Mapping[str, Any], columns: FileColumns | None) -> None:
     """Keys that belong to the metric's kind over the design's data, and those that it must have."""
     kind, counts = content["kind"], file.content.get("data") == "counts"
     if counts and kind != "proportion":
@@ -140,13 +140,13 @@ def _check_keys(file: DesignFile, where: Where, content: Mapping[str, Any], colu
             raise file.error([*where, key], f"is required for a metric of kind {kind}")
 
 
-def _over_events(file: DesignFile, columns: FileColumns | None) -> bool:
+def _over_events(file: CheckedFile, columns: FileColumns | None) -> bool:
     """Whether metrics are formed from events, not from counts or from columns of unit rows."""
     return file.content.get("data") != "counts" and (columns is None or columns.events is not None)
 
 
 def _whole(
-    file: DesignFile, where: Where, content: Mapping[str, Any], kind: MetricKind, columns: FileColumns | None
+    file: CheckedFile, where: Where, content: Mapping[str, Any], kind: MetricKind, columns: FileColumns | None
 ) -> Selection | str:
     if not _over_events(file, columns):
         return str(content["column"])
@@ -156,7 +156,7 @@ def _whole(
 
 
 def _part(
-    file: DesignFile, key: Where, content: object, kind: MetricKind, columns: FileColumns | None
+    file: CheckedFile, key: Where, content: object, kind: MetricKind, columns: FileColumns | None
 ) -> Selection | str:
     """Numerator or denominator."""
     if not _over_events(file, columns):
@@ -170,7 +170,7 @@ def _part(
 
 
 def read_selection(
-    file: DesignFile, key: Where, content: object, kind: MetricKind, columns: FileColumns | None
+    file: CheckedFile, key: Where, content: object, kind: MetricKind, columns: FileColumns | None
 ) -> Selection:
     """A selection of events.
 
@@ -199,7 +199,7 @@ def read_selection(
     return selection
 
 
-def _check_event_columns(file: DesignFile, key: Where, selection: Selection) -> None:
+def _check_event_columns(file: CheckedFile, key: Where, selection: Selection) -> None:
     """The platform's events have columns of their own; a file's may have any."""
     if selection.column not in (None, *_EVENT_COLUMNS):
         allowed = ", ".join(_EVENT_COLUMNS)
@@ -216,7 +216,7 @@ def _winsorizing(content: float | Mapping[str, Any] | None) -> Winsorizing | Non
 
 
 def _covariate(
-    file: DesignFile, key: Where, content: object, kind: MetricKind, columns: FileColumns | None
+    file: CheckedFile, key: Where, content: object, kind: MetricKind, columns: FileColumns | None
 ) -> Covariate | None:
     """The covariate of a file's metric: a column's name, or a pair of names for a ratio."""
     if isinstance(content, bool):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from crossdomain.experiments.design_file import DesignFile
+from crossdomain.checked_file import CheckedFile
 from crossdomain.experiments.design_parts import Switchback
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ DAY = 24 * 60
 """Minutes of a day."""
 
 
-def check_switchback(file: DesignFile, design: Design, switchback: Switchback) -> None:
+def check_switchback(file: CheckedFile, design: Design, switchback: Switchback) -> None:
     """Refuses a switchback whose keys contradict each other.
 
     Raises:
@@ -31,7 +31,7 @@ def check_switchback(file: DesignFile, design: Design, switchback: Switchback) -
     _check_columns(file, design)
 
 
-def _check_lengths(file: DesignFile, switchback: Switchback) -> None:
+def _check_lengths(file: CheckedFile, switchback: Switchback) -> None:
     slot, burn_in = switchback.slot_minutes, switchback.burn_in_minutes
     if DAY % slot and slot % DAY:
         raise file.error(["switchback", "slot_minutes"], f"{slot} minutes neither divide a day nor are whole days")
@@ -41,7 +41,7 @@ def _check_lengths(file: DesignFile, switchback: Switchback) -> None:
         raise file.error(["switchback", "slot_minutes"], f"slots of {slot} minutes do not make a week")
 
 
-def _check_blocks(file: DesignFile, design: Design, switchback: Switchback) -> None:
+def _check_blocks(file: CheckedFile, design: Design, switchback: Switchback) -> None:
     size = switchback.block_slots
     if switchback.scheme == "independent":
         if size != 1:
@@ -60,7 +60,7 @@ def _check_blocks(file: DesignFile, design: Design, switchback: Switchback) -> N
             raise file.error(["metrics", position, "cuped"], said)
 
 
-def _check_columns(file: DesignFile, design: Design) -> None:
+def _check_columns(file: CheckedFile, design: Design) -> None:
     columns = design.file
     if columns is None:
         return  # refused as no file's design

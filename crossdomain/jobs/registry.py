@@ -9,7 +9,7 @@ from crossdomain.jobs.model import Job
 
 NAMES = (
     "ingest", "clean", "watch", "vault", "people", "catalogue", "topics", "together", "similar", "bundles", "pages",
-    "train", "score", "experiment_state", "experiments", "publish",
+    "train", "score", "recommendation_drift", "experiment_state", "experiments", "publish",
 )  # fmt: skip
 """Jobs in the order in which a day runs through them."""
 DUTIES = ("govern", "compliance")

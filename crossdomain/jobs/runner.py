@@ -84,14 +84,32 @@ def _run_day(job: Job, ds: date, settings: Settings, *, force: bool) -> JobResul
         resolved = _Resolver(job, ds, settings, tables, lake).resolve()
         if not force and _is_current(job, ds, tables, lake, resolved.made_by):
             return JobResult(job.name, ds, "up_to_date")
-        for name, partitions, where in resolved.views:
-            schema, _, _ = name.partition(".")
-            lake.view(tables.get(name), partitions, schema=schema, where=where)
-        for name, partitions in resolved.previous:
-            lake.view(tables.get(name), partitions, schema="previous")
-        lake.con.execute("SET VARIABLE ds = ?", [ds])  # SQL asks for it with getvariable('ds')
-        context = JobContext(job, ds, settings, tables, lake, resolved.made_by)
-        return _execute(context)
+        return _execute(_context(job, ds, settings, tables, lake, resolved))
+
+
+@contextmanager
+def looking_at(job: Job, ds: date, settings: Settings) -> Iterator[JobContext]:
+    """What a job's function would be given for a day, for looking at what the job reads; nothing is written.
+
+    Raises:
+        NotReady: An input or the day before is not there yet.
+        InputError: The day lies before the declared start.
+    """
+    tables = registry(settings.include)
+    with open_lake(settings) as lake:
+        yield _context(job, ds, settings, tables, lake, _Resolver(job, ds, settings, tables, lake).resolve())
+
+
+def _context(
+    job: Job, ds: date, settings: Settings, tables: TableRegistry, lake: Lake, resolved: _Resolved
+) -> JobContext:
+    for name, partitions, where in resolved.views:
+        schema, _, _ = name.partition(".")
+        lake.view(tables.get(name), partitions, schema=schema, where=where)
+    for name, partitions in resolved.previous:
+        lake.view(tables.get(name), partitions, schema="previous")
+    lake.con.execute("SET VARIABLE ds = ?", [ds])  # SQL asks for it with getvariable('ds')
+    return JobContext(job, ds, settings, tables, lake, resolved.made_by)
 
 
 def _run_delivery(job: Job, ds: date, settings: Settings, tables: TableRegistry, lake: Lake) -> JobResult:

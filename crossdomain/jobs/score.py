@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from crossdomain.jobs.behaviour import Histories, config, event_window, first_day, read_histories, recommend_settings
+from crossdomain.jobs.due_again import read_due
 from crossdomain.jobs.model import Input, Job, JobContext
+from crossdomain.jobs.promoting import promotion_config, promotions
 from crossdomain.jobs.recommendation_variants import arms, trial_versions, variant_config, variant_inputs
-from crossdomain.jobs.shown import greatest_topics, list_inputs, read_shown
+from crossdomain.jobs.shown import freshness, greatest_topics, list_inputs, read_shown, topic_mixtures
 from crossdomain.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,14 +26,38 @@ listed AS (
   SELECT r.target_domain, CASE WHEN k.person IS NULL THEN 'cold' ELSE 'warm' END AS segment, r.source, r.person,
     r.item_id, r.score
   FROM written.recommendations r LEFT JOIN known k ON k.person = r.person AND k.target_domain = r.target_domain
+),
+reached AS (SELECT target_domain, segment, count(DISTINCT person) AS people FROM listed GROUP BY ALL),
+found AS (
+  SELECT target_domain, segment, source, count(DISTINCT person) AS people, count(DISTINCT item_id) AS items,
+    round(sum(score::DECIMAL(38, 6))::DOUBLE / count(*), 6) AS mean_score, count(*) AS rows
+  FROM listed GROUP BY ALL
+),
+creators AS (SELECT DISTINCT target_domain, creator FROM offered WHERE creator >= 0),
+rows_of AS (
+  SELECT target_domain, segment, source, creator, count(*) AS rows
+  FROM listed JOIN offered USING (target_domain, item_id) WHERE creator >= 0 GROUP BY ALL
+),
+exposed AS (
+  SELECT f.target_domain, f.segment, f.source, coalesce(r.rows, 0) AS rows,
+    row_number() OVER (PARTITION BY f.target_domain, f.segment, f.source ORDER BY coalesce(r.rows, 0)) AS place
+  FROM found f JOIN creators c USING (target_domain)
+  LEFT JOIN rows_of r ON r.target_domain = f.target_domain AND r.segment = f.segment AND r.source = f.source
+    AND r.creator = c.creator
+),
+fairness AS (
+  SELECT target_domain, segment, source, count(*) FILTER (rows > 0) AS creators,
+    round(max(rows) / nullif(sum(rows), 0), 6) AS top_creator_share,
+    round(2.0 * sum(place * rows) / nullif(count(*) * sum(rows), 0) - (count(*) + 1) / count(*), 6) AS creator_gini
+  FROM exposed GROUP BY ALL
 )
-SELECT target_domain, segment, source, count(DISTINCT person) AS people,
-  round(people / sum(people) OVER (PARTITION BY target_domain, segment), 6) AS share, source <> 'als' AS falls_back,
-  count(DISTINCT item_id) AS items, round(count(DISTINCT item_id) / any_value(o.items), 6) AS catalogue_share,
-  round(sum(score::DECIMAL(38, 6))::DOUBLE / count(*), 6) AS mean_score, count(*) AS rows
-FROM listed LEFT JOIN on_sale o USING (target_domain)
-GROUP BY target_domain, segment, source ORDER BY ALL
+SELECT target_domain, segment, source, f.people, round(f.people / reached.people, 6) AS share,
+  source <> 'als' AS falls_back, f.items, round(f.items / o.items, 6) AS catalogue_share, mean_score, rows,
+  creators, top_creator_share, creator_gini
+FROM found f JOIN reached USING (target_domain, segment) LEFT JOIN on_sale o USING (target_domain)
+LEFT JOIN fairness USING (target_domain, segment, source) ORDER BY ALL
 """
+"""Gini of rows over all creators with an item on sale, ``2 sum(i x_i) / (n sum(x)) - (n + 1) / n`` with x ascending."""
 
 
 def build(ctx: JobContext) -> None:
@@ -48,7 +75,12 @@ def build(ctx: JobContext) -> None:
         decayed=decayed,
         topic=greatest_topics(ctx, histories.items) if settings.topic_cap else None,
         shown=read_shown(ctx, histories, settings.repeat_days) if settings.repeat_days else None,
+        mixtures=topic_mixtures(ctx, histories.items) if settings.mmr_lambda < 1 else None,
+        fresh=freshness(ctx, histories.items, settings) if settings.fresh_boost else None,
+        promotions=promotions(ctx, histories.items, settings.top_k),
     )
+    if settings.buy_again:
+        audience = replace(audience, due=read_due(ctx, histories, audience.offered))
     champions, under = _champions(ctx), arms(ctx, histories.people.person)
     trials = {} if under is None else _trials(ctx, champions)
     scorer = Scorer(audience, champions, settings, under, trials)
@@ -71,13 +103,14 @@ def _coverage(ctx: JobContext, histories: Histories) -> pa.Table:
     import numpy as np
     import pyarrow as pa
 
-    from crossdomain.recommend.interactions import on_sale_counts
+    from crossdomain.recommend.interactions import creators_on_sale, on_sale_counts
 
     keys = {"person": histories.people.person, "code": np.arange(len(histories.people.person))}
     ctx.con.register("person_keys", pa.table(keys))
     ctx.con.register("on_sale", on_sale_counts(histories.items))
+    ctx.con.register("offered", creators_on_sale(histories.items))
     found = ctx.con.sql(_COVERAGE).to_arrow_table()
-    for name in ("person_keys", "on_sale"):
+    for name in ("person_keys", "on_sale", "offered"):
         ctx.con.unregister(name)
     return found
 
@@ -111,12 +144,12 @@ def _trials(ctx: JobContext, champions: dict[str, Served]) -> dict[str, Served]:
 
 
 def _config(settings: Settings) -> dict[str, Any]:
-    return {**config(settings), **variant_config(settings)}
+    return {**config(settings), **variant_config(settings), **promotion_config(settings)}
 
 
 JOB = Job(
     name="score",
-    version=6,
+    version=7,
     inputs=(
         event_window(),
         Input(table="derived.people"),

@@ -1,4 +1,4 @@
-"""What the look of a list as a whole depends on: topics of items, and what people were shown on the days before."""
+"""What the look of a list as a whole depends on: topics and age of items, and what people were shown before."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from crossdomain.recommend.settings import RecommendSettings
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-    from crossdomain.recommend.interactions import Ints, Items
+    from crossdomain.recommend.interactions import Floats, Ints, Items
+    from crossdomain.recommend.reranking.diversity import Vectors
 
 _LISTS = "serving.recommendations"
 _TOPICS = "serving.item_topics"
@@ -22,6 +23,14 @@ _GREATEST = f"""
 SELECT domain, item_id, arg_max(topic, {{'weight': weight, 'first': -topic}}) AS topic
 FROM {_TOPICS} GROUP BY domain, item_id ORDER BY domain, item_id
 """  # noqa: S608 - our own name
+_MIXTURES = f"""
+SELECT domain, item_id, topic, weight FROM {_TOPICS} ORDER BY domain, item_id, topic
+"""  # noqa: S608 - our own name
+_AGES = """
+SELECT domain, item_id,
+  greatest(date_diff('day', coalesce(CAST(timezone($tz, listed_at) AS DATE), first_ds), $ds), 0) AS age
+FROM derived.catalogue ORDER BY domain, item_id
+"""
 _SHOWN = f"""
 CREATE OR REPLACE TEMP TABLE shown AS
 SELECT p.code AS person, i.code AS item
@@ -36,9 +45,13 @@ def list_inputs() -> tuple[Input, ...]:
     """What is read of the days before, where settings ask for it: a list waits for no other job of its own day."""
     days = RecommendSettings.from_env().repeat_days
     return (
-        Input(table=_TOPICS, optional=True, before=True, when=lambda _: bool(RecommendSettings.from_env().topic_cap)),
+        Input(table=_TOPICS, optional=True, before=True, when=lambda _: _reads_topics(RecommendSettings.from_env())),
         Input(table=_LISTS, days=max(days, 1), optional=True, before=True, when=lambda _: bool(days)),
     )
+
+
+def _reads_topics(settings: RecommendSettings) -> bool:
+    return bool(settings.topic_cap) or settings.mmr_lambda < 1
 
 
 def greatest_topics(ctx: JobContext, items: Items) -> Ints:
@@ -51,6 +64,31 @@ def greatest_topics(ctx: JobContext, items: Items) -> Ints:
     place = items.codes(*names)
     found[place[place >= 0]] = rows["topic"].to_numpy()[place >= 0]
     return found
+
+
+def topic_mixtures(ctx: JobContext, items: Items) -> Vectors:
+    """Vectors of items whose products are their similarities by topics."""
+    from crossdomain.recommend.reranking.diversity import mixture_vectors
+
+    rows = ctx.con.sql(_MIXTURES).to_arrow_table().combine_chunks()
+    place = items.codes(*(rows[name].cast(pa.string()).combine_chunks() for name in ("domain", "item_id")))
+    here = place >= 0
+    topic, weight = rows["topic"].to_numpy()[here], rows["weight"].to_numpy()[here]
+    return mixture_vectors(place[here], topic, weight, len(items))
+
+
+def freshness(ctx: JobContext, items: Items, settings: RecommendSettings) -> Floats:
+    """What the scores of items are multiplied by for their age: since they were listed, or first seen."""
+    import numpy as np
+
+    from crossdomain.recommend.reranking.freshness import fresh_factors
+
+    values = {"tz": ctx.settings.tz, "ds": ctx.ds}
+    rows = ctx.con.sql(_AGES, params=values).to_arrow_table().combine_chunks()
+    place = items.codes(*(rows[name].cast(pa.string()).combine_chunks() for name in ("domain", "item_id")))
+    age = np.full(len(items), -1, dtype=np.int64)
+    age[place[place >= 0]] = rows["age"].to_numpy()[place >= 0]
+    return fresh_factors(age, settings.fresh_boost, settings.fresh_half_life_days)
 
 
 @dataclass(frozen=True)

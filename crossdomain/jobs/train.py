@@ -64,7 +64,7 @@ def _train(
         earlier = cut - timedelta(days=settings.test_days)
         spans += [(first, earlier), (first, earlier), (earlier + timedelta(days=1), cut)]
     behaviour = read_behaviour(ctx, settings, spans)
-    split = _split(behaviour, behaviour.pairs[1:4], settings)
+    split = split_of(behaviour, behaviour.pairs[1:4], settings)
     if settings.patience:
         settings = replace(settings, iterations=_enough(behaviour, settings))
     evidence = taste(behaviour.pairs[0], behaviour.people, behaviour.items, settings)
@@ -93,7 +93,7 @@ def _enough(behaviour: Behaviour, settings: RecommendSettings) -> int:
     from crossdomain.recommend.evaluate import als_rater, evaluate
     from crossdomain.recommend.popularity import boost
 
-    split = _split(behaviour, behaviour.pairs[4:7], settings)
+    split = split_of(behaviour, behaviour.pairs[4:7], settings)
     training = split.training(behaviour.items)
     if not training.nnz:
         return settings.iterations
@@ -106,8 +106,14 @@ def _enough(behaviour: Behaviour, settings: RecommendSettings) -> int:
     return train(training, behaviour.items, settings, validate=reached).iterations
 
 
-def _split(behaviour: Behaviour, spans: Sequence[Pairs], settings: RecommendSettings) -> Split:
-    """What was known at a cut and what came after, from the pairs up to it, up to the test days, and of them."""
+def split_of(behaviour: Behaviour, spans: Sequence[Pairs], settings: RecommendSettings) -> Split:
+    """What was known at a cut and what came after.
+
+    Args:
+        behaviour: People and items.
+        spans: Pairs up to the cut, up to the test days, and of the test days.
+        settings: The recommender's.
+    """
     from crossdomain.recommend.evaluate import Split, hidden_units
     from crossdomain.recommend.interactions import met, taste
     from crossdomain.recommend.popularity import decayed_popularity, popularity

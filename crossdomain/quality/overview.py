@@ -36,6 +36,7 @@ DELIVERIES = "derived.deliveries"
 ROW_COUNTS = "derived.row_counts"
 CHAMPIONS = "serving.champions"
 MODEL_METRICS = "serving.model_metrics"
+RECOMMENDATION_DRIFT = "serving.recommendation_drift"
 EXPERIMENT_METRICS = "serving.experiment_metrics"
 EXPERIMENT_CHECKS = "serving.experiment_checks"
 
@@ -189,6 +190,7 @@ class Overview:
         data_docs: Days shown that have a page of the Data Docs.
         champions: The champion of the newest day that has one.
         model_metrics: Measures of the newest day that has some.
+        recommendation_drift: How far the recommender moved, on the newest day that it was compared.
         experiments: Results of the newest day that has some.
         experiment_checks: Their checks, of their newest day.
         published: The business day that ``serving/CURRENT`` names.
@@ -204,6 +206,7 @@ class Overview:
     data_docs: tuple[date, ...]
     champions: Decision | None
     model_metrics: Decision | None
+    recommendation_drift: Decision | None
     experiments: Decision | None
     experiment_checks: Decision | None
     published: date | None
@@ -251,6 +254,7 @@ def overview(
         data_docs=tuple(day for day in data_docs.page_days(lake.home) if day in set(calendar)),
         champions=_newest(lake, tables, found, CHAMPIONS),
         model_metrics=_newest(lake, tables, found, MODEL_METRICS),
+        recommendation_drift=_newest(lake, tables, found, RECOMMENDATION_DRIFT),
         experiments=_newest(lake, tables, found, EXPERIMENT_METRICS),
         experiment_checks=_newest(lake, tables, found, EXPERIMENT_CHECKS),
         published=publication.ds if publication else None,

@@ -63,8 +63,12 @@ def results(
     metrics: Iterable[Mapping[str, Any]],
     champions: Iterable[Mapping[str, Any]],
     transfer: Iterable[Mapping[str, Any]],
+    drift: Iterable[Mapping[str, Any]] = (),
 ) -> str:
-    """What a version reached, and what was decided, from rows of the serving tables of a day."""
+    """What a version reached, what was decided, and how far things moved, from rows of the serving tables of a day.
+
+    Of drift the version's own is said, and that of the domains it is champion of.
+    """
     rows = list(metrics)
     others = [row for row in rows if row["model_version"] != version]
     measured = [row for row in rows if row["model_version"] == version and row["metric"] in _METRICS and row["n"]]
@@ -72,9 +76,14 @@ def results(
         (row["direction"], row["segment"], row["model"], row["metric"], f"{row['n']:,}", _span(row), _difference(row))
         for row in measured
     ]
-    decided = [
-        (row["target_domain"], row["decision"], row["reason"]) for row in champions if row["model_version"] == version
-    ]
+    own = [row for row in champions if row["model_version"] == version]
+    decided = [(row["target_domain"], row["decision"], row["reason"]) for row in own]
+    targets = {row["target_domain"] for row in own}
+    moved = [
+        (row["target_domain"], row["segment"], row["source"], row["measure"], _number(row["value"]),
+         _number(row["before"]), _number(row["drift"]), f"{row['threshold']:g}", row["status"])
+        for row in drift if row["target_domain"] in targets
+    ]  # fmt: skip
     helped = [
         (row["direction"], row["segment"], row["verdict"], row["serves"], row["reason"])
         for row in transfer
@@ -97,8 +106,18 @@ def results(
             "",
             *_table(("direction", "segment", "does the other side help?", "shown", "why"), helped),
             "",
+            "## Drift since the day before",
+            "",
+            *_table(
+                ("target", "segment", "source", "measure", "now", "before", "drift", "alarm above", "status"), moved
+            ),
+            "",
         ]
     )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
 
 
 def _listed(values: Mapping[str, Any]) -> str:

@@ -20,13 +20,13 @@ import pyarrow.compute as pc
 import scipy.sparse as sp
 
 from crossdomain.errors import InputError
-from crossdomain.recommend.settings import EVENT_WEIGHTS, RATING_WEIGHTS, REJECTIONS, RecommendSettings
+from crossdomain.recommend.settings import RATING_WEIGHTS, REJECTIONS, RecommendSettings
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-_PRODUCTS = """
+PRODUCTS = """
   SELECT domain, item_id, first_value(item_id) OVER (
     PARTITION BY domain, group_id ORDER BY status = 'off', item_id
   ) AS product
@@ -34,7 +34,7 @@ _PRODUCTS = """
 """
 """SQL of the items that are one product with others of their domain, and the item that stands for them."""
 CATALOGUE_SQL = f"""
-SELECT domain, item_id, status, creator FROM derived.catalogue LEFT JOIN ({_PRODUCTS}) USING (domain, item_id)
+SELECT domain, item_id, status, creator FROM derived.catalogue LEFT JOIN ({PRODUCTS}) USING (domain, item_id)
 WHERE coalesce(product = item_id, true) ORDER BY domain, item_id
 """  # noqa: S608 - our own text
 """SQL of the items that may be recommended, one of each product: domain, item_id, status, creator."""
@@ -67,7 +67,7 @@ def pairs_sql(settings: RecommendSettings) -> str:
     instant or before; only accounts in ``derived.people`` count. Items that are one product
     (``derived.duplicate_items``) count as one: what somebody has under another id is not new to them.
     """
-    weights = " ".join(f"WHEN '{name}' THEN {weight!r}" for name, weight in sorted(EVENT_WEIGHTS.items()))
+    weights = " ".join(f"WHEN '{name}' THEN {weight!r}" for name, weight in sorted(settings.weights.items()))
     lowest = RATING_WEIGHTS[-1][1]
     ratings = " ".join(f"WHEN value >= {least!r} THEN {weight!r}" for least, weight in RATING_WEIGHTS)
     rejections = ", ".join(f"'{name}'" for name in REJECTIONS)
@@ -83,7 +83,7 @@ WITH signals AS (
       AS rejects
   FROM (
     SELECT e.* REPLACE (coalesce(product, item_id) AS item_id), CAST(timezone($tz, ts) AS DATE) AS day
-    FROM clean.events e LEFT JOIN ({_PRODUCTS}) USING (domain, item_id)
+    FROM clean.events e LEFT JOIN ({PRODUCTS}) USING (domain, item_id)
   )
   WHERE day BETWEEN $first AND $last AND item_id IS NOT NULL
     AND account IN (SELECT account FROM derived.people)
@@ -304,6 +304,19 @@ def on_sale_counts(items: Items) -> pa.Table:
     counts = [int(items.on_sale[items.span(domain)].sum()) for domain in (0, 1)]
     rows = [(name, count) for name, count in zip(items.domains, counts, strict=True) if count]
     return pa.table({"target_domain": pa.array([name for name, _ in rows], pa.string()), "items": [n for _, n in rows]})
+
+
+def creators_on_sale(items: Items) -> pa.Table:
+    """Items on sale and their creators: target_domain, item_id, creator (a number, -1 where none is known)."""
+    selling = np.flatnonzero(items.on_sale)
+    creator = np.full(len(items), -1, dtype=np.int64) if items.creator is None else items.creator
+    return pa.table(
+        {
+            "target_domain": pa.array(items.domains, pa.string()).take(pa.array(items.domain[selling])),
+            "item_id": items.item_id.take(pa.array(selling)),
+            "creator": creator[selling],
+        }
+    )
 
 
 def read_pairs(rows: pa.Table, people: People, items: Items) -> Pairs:

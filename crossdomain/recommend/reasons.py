@@ -19,6 +19,8 @@ BECAUSE_TOPIC = "because_topic"
 TASTE = "taste"
 POPULAR = "popular"
 POPULAR_WITH_ALL = "popular_with_all"
+BUY_AGAIN = "buy_again"
+PROMOTED = "promoted"
 
 _WORDS = {
     BECAUSE: ("因为你看过{titles}", "because of {titles}"),
@@ -26,17 +28,24 @@ _WORDS = {
     BECAUSE_TOPIC: ("因为你关注“{name}”，看过{titles}", "because of your interest in “{name}”: {titles}"),
     TASTE: ("口味相近的人也喜欢", "liked by people with your taste"),
     POPULAR: ("近期热门", "popular now"),
+    BUY_AGAIN: ("你买过的{titles}该补货了", "time to buy {titles} again"),
+    PROMOTED: ("推广", "promoted"),
     POPULAR_WITH_ALL: ("大家都在看（未使用您的个人信息）", "popular with everybody; nothing about you was used"),
 }
 
 
 @dataclass(frozen=True)
 class Reason:
-    """A code, the (domain, item_id) pairs it rests on, the strongest first, and the topic that these share."""
+    """A code, the (domain, item_id) pairs it rests on, the strongest first, and the topic that these share.
+
+    Attributes:
+        promoted: Name of the rule that the row owes its place to, wholly or in part; None for none.
+    """
 
     code: str
     items: tuple[tuple[str, str], ...] = ()
     topic: int | None = None
+    promoted: str | None = None
 
 
 def encode(code: str, items: Sequence[tuple[str, str]] = ()) -> str:
@@ -68,6 +77,16 @@ def because_text(*texts: str, creator: bool = False, topic: int | None = None) -
     return f'{{"code":"{BECAUSE}",{items}}}'
 
 
+def again_text(text: str) -> str:
+    """The stored text of ``buy_again``, from what stands for the item."""
+    return f'{{"code":"{BUY_AGAIN}","items":[{text}]}}'
+
+
+def promoted_text(reason: str, rule: str) -> str:
+    """The stored text of a reason with the name of the rule that promotes the row."""
+    return f'{reason[:-1]},"promoted":{json.dumps(rule, ensure_ascii=False)}}}'
+
+
 def decode(text: str) -> Reason:
     """The reason of a stored text.
 
@@ -77,8 +96,10 @@ def decode(text: str) -> Reason:
     try:
         content = json.loads(text)
         items = tuple((str(domain), str(item_id)) for domain, item_id in content.get("items", []))
-        topic = content.get("topic")
-        return Reason(content["code"], items, None if topic is None else int(topic))
+        topic, rule = content.get("topic"), content.get("promoted")
+        return Reason(
+            content["code"], items, None if topic is None else int(topic), None if rule is None else str(rule)
+        )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{text!r} is not a reason of a recommendation: {error!r}") from error
 
@@ -90,7 +111,7 @@ def describe(
     creators: Mapping[tuple[str, str], str] | None = None,
     topics: Mapping[int, tuple[str, str]] | None = None,
 ) -> tuple[str, str]:
-    """A reason in Chinese and English.
+    """A reason in Chinese and English; that of a promoted row says so.
 
     Args:
         reason: The reason.
@@ -109,9 +130,10 @@ def describe(
     names = [titles.get(item) or item[1] for item in reason.items]
     chinese, english = _WORDS[code]
     in_chinese, in_english = shared or ("", "")
+    marks = ("（推广）", " (promoted)") if reason.promoted is not None and code != PROMOTED else ("", "")
     return (
-        chinese.format(titles="、".join(f"《{name}》" for name in names), name=in_chinese),
-        english.format(titles=", ".join(f"“{name}”" for name in names), name=in_english),
+        chinese.format(titles="、".join(f"《{name}》" for name in names), name=in_chinese) + marks[0],
+        english.format(titles=", ".join(f"“{name}”" for name in names), name=in_english) + marks[1],
     )
 
 

@@ -15,41 +15,23 @@ import numpy.typing as npt
 import pyarrow as pa
 import scipy.sparse as sp
 
-from crossdomain.recommend import reasons
 from crossdomain.recommend.als import AlsModel, Folder
 from crossdomain.recommend.arms import ARM_SOURCES, CHAMPION, POPULARITY, Arms
 from crossdomain.recommend.champion import POPULAR
 from crossdomain.recommend.evaluate import boosted
-from crossdomain.recommend.folding import REASONS, Factors
+from crossdomain.recommend.folding import Factors
 from crossdomain.recommend.interactions import Bools, Floats, Ints, Items, Known, People, hide
+from crossdomain.recommend.list_rows import SOURCES, Encoder, Lists
 from crossdomain.recommend.popularity import boost, popular_lists
-from crossdomain.recommend.rerank import are_in, cap_groups, put_last
+from crossdomain.recommend.reranking.diversity import Vectors, diversify
+from crossdomain.recommend.reranking.lists import are_in, cap_groups, merge, put_first, put_last
+from crossdomain.recommend.reranking.promotions import Promotions, keep_room, keep_to_rules, placed_pins, rules_of
 from crossdomain.recommend.settings import RecommendSettings
 from crossdomain.recommend.topk import rank_blocks
 
-SOURCES = ("als", "als_own_side", "popular", "fallback", "unpersonalised")
-"""``als``: the champion's scores. ``als_own_side``: its scores from what the person did in the target domain only,
-because the other side does not help people like this. ``popular``: popularity, because it is the champion, or because
-the other side does not help. ``fallback``: popularity, because the model knows nothing of the person.
-``unpersonalised``: the list that everybody gets, because the person does not consent to personalisation; nothing of the
-person was used."""
-MODELLED = tuple(SOURCES.index(name) for name in ("als", "als_own_side"))
 PEOPLE_BLOCK = 10_000
 _POOL = 4
 """Times ``top_k`` items are ranked where the list is ranked again."""
-SCHEMA = pa.schema(
-    [
-        ("person", pa.binary()),
-        ("target_domain", pa.dictionary(pa.int32(), pa.string())),
-        ("rank", pa.int32()),
-        ("item_id", pa.dictionary(pa.int32(), pa.string())),
-        ("score", pa.float64()),
-        ("source", pa.dictionary(pa.int32(), pa.string())),
-        ("reason", pa.dictionary(pa.int32(), pa.string())),
-        ("model_version", pa.dictionary(pa.int32(), pa.string())),
-        ("variant", pa.string()),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -82,6 +64,16 @@ class Shown(Protocol):
         """Persons × all items; a stored cell is an item that the person has been shown often enough."""
 
 
+class Due(Protocol):
+    """Where what persons are due to buy again comes from."""
+
+    def of(self, persons: slice, target: int) -> tuple[Ints, Floats]:
+        """Items on sale of a domain, persons × most rows, -1 where there are fewer; and how long they waited, in gaps.
+
+        Items are owned and not rejected, the one that is due nearest first.
+        """
+
+
 @dataclass(frozen=True)
 class Audience:
     """What scoring knows of people and items on a day.
@@ -93,6 +85,10 @@ class Audience:
         decayed: Decayed popularity of all items.
         topic: The greatest topic of each item; -1 where none is known. None where topics do not count.
         shown: What was shown too often; None where repeats do not count.
+        mixtures: Vectors of all items whose products are similarities; None where being alike does not count.
+        fresh: What the scores of all items are multiplied by because they are new; None where age does not count.
+        promotions: Rules of the day; None where none is in force.
+        due: What is due to be bought again; None where that does not count.
     """
 
     people: People
@@ -101,34 +97,16 @@ class Audience:
     decayed: Floats
     topic: Ints | None = None
     shown: Shown | None = None
+    mixtures: Vectors | None = None
+    fresh: Floats | None = None
+    promotions: Promotions | None = None
+    due: Due | None = None
 
-
-@dataclass(frozen=True)
-class Lists:
-    """Ranked items of a block of persons: persons × target domains × ranks, the domains by name.
-
-    Attributes:
-        item: Positions; -1 where a list ends early.
-        score: Scores, rounded.
-        source: Index into ``SOURCES``.
-        because: One axis more: the items of the person's history that a recommendation rests on; -1 for none.
-    """
-
-    item: npt.NDArray[np.int32]
-    score: Floats
-    source: npt.NDArray[np.int8]
-    because: npt.NDArray[np.int32]
-
-    @classmethod
-    def empty(cls, persons: int, targets: int, k: int) -> Lists:
-        """Lists without an item."""
-        shape = (persons, targets, k)
-        return cls(
-            item=np.full(shape, -1, dtype=np.int32),
-            score=np.zeros(shape),
-            source=np.zeros(shape, dtype=np.int8),
-            because=np.full((*shape, REASONS), -1, dtype=np.int32),
-        )
+    @cached_property
+    def offered(self) -> Bools:
+        """Items that may be recommended: on sale, and blocked by no rule."""
+        on_sale = self.items.on_sale
+        return on_sale if self.promotions is None else on_sale & ~self.promotions.blocked
 
 
 @dataclass(frozen=True)
@@ -141,6 +119,7 @@ class _Target:
         served: The champion.
         candidates: Items on sale that the model knows.
         factors: Their vectors, boosted.
+        raised: Whether a rule raises them.
     """
 
     place: int
@@ -148,6 +127,7 @@ class _Target:
     served: Served
     candidates: Ints
     factors: Factors
+    raised: Bools
 
 
 @dataclass(frozen=True)
@@ -168,6 +148,13 @@ class _Block:
     lists: Lists
     shown: sp.csr_matrix | None = None
     vectors: dict[tuple[str, str], Factors] = field(default_factory=dict)
+    due: dict[int, tuple[Ints, Floats]] = field(default_factory=dict)
+
+    def due_in(self, domain: int, due: Due) -> tuple[Ints, Floats]:
+        """What the block's persons are due to buy again in a domain, read once."""
+        if domain not in self.due:
+            self.due[domain] = due.of(self.persons, domain)
+        return self.due[domain]
 
 
 @dataclass(frozen=True)
@@ -177,7 +164,8 @@ class Scorer:
     Attributes:
         audience: People, items and what is known of them.
         champions: By target domain.
-        settings: ``top_k``, ``popularity_power`` and ``threads`` are used.
+        settings: ``top_k``, ``popularity_power``, ``threads``, ``creator_cap``, ``topic_cap`` and ``mmr_lambda`` are
+            used; the others of a list's look are in the audience.
         arms: What persons are shown instead, under experiments; None: there are none.
         trials: By target domain the model that arms name, the champion or where popularity is champion another one.
     """
@@ -198,9 +186,9 @@ class Scorer:
         """Rows of ``serving.recommendations`` for a block of persons, in the table's order.
 
         Each person who is known outside a target domain and grants ``cross_domain`` gets up to ``top_k`` of its items
-        on sale, without what the person owns or rejected; ranks go from 1 without gaps, ties in score to the smaller
-        item_id. Who does not consent to personalisation gets the same list as everybody in that case, owned items or
-        not.
+        on sale, without what the person owns or rejected, but for what is due to be bought again; ranks go from 1
+        without gaps, ties in score to the smaller item_id where nothing ranks the list again. Who does not consent to
+        personalisation gets the same list as everybody in that case, owned items or not.
         """
         items = self.audience.items
         lists = Lists.empty(persons.stop - persons.start, len(items.domains), self.settings.top_k)
@@ -238,18 +226,43 @@ class Scorer:
         ]
 
     @cached_property
-    def _encoder(self) -> _Encoder:
-        return _Encoder(self.audience, [target.served.version for target in self._trials], self.arms)
+    def _encoder(self) -> Encoder:
+        audience = self.audience
+        return Encoder(
+            person=audience.people.person,
+            items=audience.items,
+            versions=[target.served.version for target in self._trials],
+            topic=audience.topic,
+            rules=() if audience.promotions is None else audience.promotions.names,
+            arms=self.arms,
+        )
 
     def _target(self, place: int, name: str, served: Served) -> _Target:
         items = self.audience.items
         domain = items.domains.index(name)
         if served.model is None:
-            return _Target(place, domain, served, np.zeros(0, dtype=np.int64), np.zeros((0, 0), dtype=np.float32))
+            nothing = np.zeros(0, dtype=np.int64)
+            return _Target(place, domain, served, nothing, np.zeros((0, 0), dtype=np.float32), nothing > 0)
         span, model = items.span(domain), self._models[served.version]
-        candidates = span.start + np.flatnonzero(items.on_sale[span] & model.known[span])
-        factors = boosted(model.fold, boost(self.audience.decayed, self.settings.popularity_power))[candidates]
-        return _Target(place, domain, served, candidates, factors)
+        candidates = span.start + np.flatnonzero(self.audience.offered[span] & model.known[span])
+        factors = boosted(model.fold, self._boosts)[candidates]
+        return _Target(place, domain, served, candidates, factors, self._raised[candidates])
+
+    @cached_property
+    def _boosts(self) -> Floats:
+        """Factors of the items' scores: popularity, freshness, promotions."""
+        audience = self.audience
+        factor = boost(audience.decayed, self.settings.popularity_power)
+        if audience.fresh is not None:
+            factor = factor * audience.fresh
+        return factor if audience.promotions is None else factor * audience.promotions.factor
+
+    @cached_property
+    def _raised(self) -> Bools:
+        promotions = self.audience.promotions
+        if promotions is None:
+            return np.zeros(len(self.audience.items), dtype=bool)
+        return promotions.boosted >= 0
 
     def _fill(self, block: _Block, target: _Target) -> None:
         people = self.audience.people
@@ -307,25 +320,46 @@ class Scorer:
         return informed
 
     def _personal(self, block: _Block, target: _Target, rows: Ints, source: str) -> None:
-        threads, model = self.settings.threads, self._models[target.served.version]
+        model = self._models[target.served.version]
         known = self._evidence(block, target, source)
         name = (target.served.version, source if source == "als" else f"{source} {target.domain}")
         if name not in block.vectors:
             block.vectors[name] = model.folder.people(known)
-        vectors = block.vectors[name][rows]
-        excluded = block.known.unwanted[rows][:, target.candidates].tocsr()
-        k = self.settings.top_k
-        pool = k * _POOL if self._caps or block.shown is not None else k
-        chosen = np.full((len(rows), k), -1, dtype=np.int64)
-        for ranked in rank_blocks(vectors, target.factors, excluded, pool, threads=threads):
-            item, score = self._reranked(block, target, rows[ranked.rows], ranked.item, ranked.score)
-            here = item >= 0
-            chosen[ranked.rows][here] = target.candidates[item[here]]
-            block.lists.score[rows[ranked.rows], target.place] = np.where(here, score, 0)
-        because = model.folder.reasons(known[rows], chosen)
-        block.lists.item[rows, target.place] = chosen
-        block.lists.source[rows, target.place] = SOURCES.index(source)
+        item, score = self._ranked(block.vectors[name][rows], target, block.known.unwanted[rows])
+        item, score = self._reranked(block, rows, item, score)
+        self._write(block, target, rows, item, score, source)
+        because = model.folder.reasons(known[rows], block.lists.item[rows, target.place].astype(np.int64))
+        if self._places:
+            own = block.lists.source[rows, target.place] == SOURCES.index(source)
+            because = np.where(own[:, :, None], because, block.lists.because[rows, target.place])
         block.lists.because[rows, target.place] = because
+
+    def _ranked(self, vectors: Factors, target: _Target, unwanted: sp.csr_matrix) -> tuple[Ints, Floats]:
+        """The best by score; of what rules raise no more than they allow, so that there is enough of the rest."""
+        width = self.settings.top_k * (_POOL if self._ranks_again else 1)
+        promotions = self.audience.promotions
+        if promotions is None or not target.raised.any():
+            return self._best(vectors, target.candidates, target.factors, unwanted, width)
+        item, score = self._best(
+            vectors, target.candidates[~target.raised], target.factors[~target.raised], unwanted, width
+        )
+        other = self._best(
+            vectors, target.candidates[target.raised], target.factors[target.raised], unwanted, width * _POOL
+        )
+        kept, kept_score = keep_to_rules(*other, promotions)
+        return merge(item, score, kept[:, : promotions.room], kept_score[:, : promotions.room])
+
+    def _best(
+        self, vectors: Factors, candidates: Ints, factors: Factors, unwanted: sp.csr_matrix, width: int
+    ) -> tuple[Ints, Floats]:
+        item = np.empty((len(vectors), width), dtype=np.int64)
+        score = np.empty((len(vectors), width))
+        excluded = unwanted[:, candidates].tocsr()
+        for ranked in rank_blocks(vectors, factors, excluded, width, threads=self.settings.threads):
+            here = ranked.item >= 0
+            item[ranked.rows] = np.where(here, candidates[np.where(here, ranked.item, 0)], -1) if here.any() else -1
+            score[ranked.rows] = ranked.score
+        return item, score
 
     @cached_property
     def _caps(self) -> list[tuple[Ints, int]]:
@@ -336,38 +370,111 @@ class Scorer:
         ]
         return [(group, most) for group, most in caps if group is not None and most]
 
-    def _reranked(self, block: _Block, target: _Target, rows: Ints, item: Ints, score: Floats) -> tuple[Ints, Floats]:
-        pool, k = item.shape[1], self.settings.top_k
+    @cached_property
+    def _ranks_again(self) -> bool:
+        """Whether the list as a whole counts, so that more items than it has must be looked at."""
+        audience = self.audience
+        return bool(self._caps) or audience.shown is not None or audience.mixtures is not None
+
+    @cached_property
+    def _places(self) -> bool:
+        """Whether rows may be there for another reason than their score."""
+        return self.audience.promotions is not None or self.audience.due is not None
+
+    def _reranked(self, block: _Block, rows: Ints, item: Ints, score: Floats) -> tuple[Ints, Floats]:
+        """Being unlike each other first, then what was shown too often, then caps: the last one is kept for sure."""
+        if self.audience.mixtures is not None:
+            most = 2 * self.settings.top_k
+            item, score = diversify(item, score, self.audience.mixtures, self.settings.mmr_lambda, most)
+        pool = item.shape[1]
         if block.shown is not None:
-            late = are_in(item, block.shown[rows][:, target.candidates].tocsr())
-            item, score = put_last(item, score, late, pool)
+            item, score = put_last(item, score, are_in(item, block.shown[rows]), pool)
         for group, most in self._caps:
-            item, score = cap_groups(item, score, group[target.candidates], most, pool)
-        return item[:, :k], score[:, :k]
+            item, score = cap_groups(item, score, group, most, pool)
+        return item, score
 
     def _popular(self, block: _Block, target: _Target, rows: Ints, source: str) -> None:
-        items, excluded = self.audience.items, block.known.unwanted[rows]
+        audience, unwanted, k = self.audience, block.known.unwanted[rows], self.settings.top_k
         if source == "unpersonalised":  # what they own or rejected is behaviour too
-            excluded = sp.csr_matrix(excluded.shape, dtype=excluded.dtype)
-        row, item, rank, score = popular_lists(
-            self.audience.decayed, items.on_sale, items.span(target.domain), excluded, self.settings.top_k
-        )
-        block.lists.item[rows[row], target.place, rank - 1] = item
-        block.lists.score[rows[row], target.place, rank - 1] = score
-        block.lists.source[rows, target.place] = SOURCES.index(source)
+            nothing = sp.csr_matrix(unwanted.shape, dtype=unwanted.dtype)
+            item, score = _popular_best(audience, audience.decayed, audience.offered, target.domain, nothing, k)
+            self._set(block, target, rows, item, score, np.full(item.shape, SOURCES.index(source)))
+            return
+        if audience.promotions is None:
+            item, score = _popular_best(audience, audience.decayed, audience.offered, target.domain, unwanted, k)
+        else:
+            decayed = audience.decayed * audience.promotions.factor
+            plain, raised = audience.offered & ~self._raised, audience.offered & self._raised
+            item, score = _popular_best(audience, decayed, plain, target.domain, unwanted, k)
+            other = _popular_best(audience, decayed, raised, target.domain, unwanted, k * _POOL)
+            kept, kept_score = keep_to_rules(*other, audience.promotions)
+            room = audience.promotions.room
+            item, score = merge(item, score, kept[:, :room], kept_score[:, :room])
+        self._write(block, target, rows, item, score, source)
+
+    def _write(self, block: _Block, target: _Target, rows: Ints, item: Ints, score: Floats, source: str) -> None:
+        """Puts personal lists in their place, behind pins and what is due again."""
+        code = SOURCES.index(source)
+        if not self._places:
+            k = self.settings.top_k
+            self._set(block, target, rows, item[:, :k], score[:, :k], np.full((len(rows), k), code))
+            return
+        k, promotions = self.settings.top_k, self.audience.promotions
+        pins = due = np.zeros((len(rows), 0), dtype=np.int64)
+        wait: Floats = np.zeros(due.shape)
+        if self.audience.due is not None:
+            items, waits = block.due_in(target.domain, self.audience.due)
+            due, wait = items[rows], waits[rows]
+        if promotions is not None:
+            pins = placed_pins(promotions, self._pins(promotions, target.domain), block.known.unwanted[rows])
+            item, score = keep_room(item, score, promotions, pins)
+        first, first_score = np.concatenate([pins, due], axis=1), np.concatenate([np.zeros(pins.shape), wait], axis=1)
+        item, score = put_first(item, score, first, first_score, k)
+        again = (item >= 0) & (item[:, :, None] == due[:, None, :]).any(axis=2)
+        pinned = (item >= 0) & (item[:, :, None] == pins[:, None, :]).any(axis=2)
+        sources = np.where(again, SOURCES.index("buy_again"), np.where(pinned, SOURCES.index("promoted"), code))
+        self._set(block, target, rows, item, score, sources)
+        block.lists.because[rows, target.place, :, 0] = np.where(again, item, -1)
+        if promotions is not None:
+            block.lists.rule[rows, target.place] = np.where(again, -1, rules_of(item, promotions))
+
+    def _pins(self, promotions: Promotions, domain: int) -> Ints:
+        """Pinned items of a domain that may be recommended, in order."""
+        span, pins = self.audience.items.span(domain), promotions.pins
+        chosen: Ints = pins[(pins >= span.start) & (pins < span.stop) & self.audience.offered[pins]]
+        return chosen
+
+    def _set(
+        self, block: _Block, target: _Target, rows: Ints, item: Ints, score: Floats, sources: npt.NDArray[np.integer]
+    ) -> None:
+        block.lists.item[rows, target.place] = item
+        block.lists.score[rows, target.place] = np.where(item >= 0, score, 0)
+        block.lists.source[rows, target.place] = sources
+
+
+def _popular_best(
+    audience: Audience, scores: Floats, offered: Bools, domain: int, excluded: sp.csr_matrix, width: int
+) -> tuple[Ints, Floats]:
+    """The most popular items of a domain for each row of ``excluded``: items and scores, rows × width."""
+    row, found, rank, value = popular_lists(scores, offered, audience.items.span(domain), excluded, width)
+    item = np.full((excluded.shape[0], width), -1, dtype=np.int64)
+    score = np.full(item.shape, -np.inf)
+    item[row, rank - 1], score[row, rank - 1] = found, value
+    return item, score
 
 
 def popular_items(audience: Audience, settings: RecommendSettings) -> pa.Table:
     """The list of each domain that everybody may be shown, as rows of ``serving.popular_items``.
 
-    Up to ``top_k`` items on sale by decayed popularity; ranks from 1, ties to the smaller item_id.
+    Up to ``top_k`` items on sale, blocked by no rule, by decayed popularity; ranks from 1, ties to the smaller item_id.
+    Nothing is promoted in it.
     """
     items = audience.items
     nothing = sp.csr_matrix((1, len(items)), dtype=np.float32)
     parts = []
     for target, name in enumerate(items.domains):
         _, item, rank, score = popular_lists(
-            audience.decayed, items.on_sale, items.span(target), nothing, settings.top_k
+            audience.decayed, audience.offered, items.span(target), nothing, settings.top_k
         )
         columns = {
             "target_domain": pa.repeat(name, len(item)),
@@ -377,80 +484,3 @@ def popular_items(audience: Audience, settings: RecommendSettings) -> pa.Table:
         }
         parts.append(pa.table(columns))
     return pa.concat_tables(parts)
-
-
-@dataclass(frozen=True)
-class _Encoder:
-    """Turns positions into the columns of the table; texts are dictionaries."""
-
-    audience: Audience
-    versions: list[str]
-    arms: Arms | None
-
-    def table(self, persons: slice, lists: Lists) -> pa.Table:
-        filled = lists.item >= 0
-        person, place, rank = (part.astype(np.int32) for part in np.nonzero(filled))
-        source = lists.source[filled]
-        personal = np.isin(source, MODELLED)
-        names = pa.array(sorted(self.audience.items.domains), pa.string())
-        columns = [
-            self.audience.people.person.slice(persons.start, persons.stop - persons.start).take(pa.array(person)),
-            _dictionary(place, names),
-            pa.array(rank + 1),
-            _dictionary(lists.item[filled], self.audience.items.item_id),
-            pa.array(lists.score[filled]),
-            _dictionary(source, pa.array(SOURCES, pa.string())),
-            self._reason(source, lists.because[filled]),
-            _dictionary(np.where(personal, place, len(names)), pa.array([*self.versions, POPULAR], pa.string())),
-            self._variant(persons, person, source),
-        ]
-        return pa.Table.from_arrays(columns, schema=SCHEMA)
-
-    def _variant(self, persons: slice, person: npt.NDArray[np.int32], source: npt.NDArray[np.int8]) -> pa.Array:
-        """Variants of the rows; a list that uses nothing of the person is no variant of anything."""
-        if self.arms is None:
-            return pa.nulls(len(person), pa.string())
-        code = self.arms.variant[persons][person]
-        none = (code < 0) | (source == SOURCES.index("unpersonalised"))
-        return pa.array(self.arms.names, pa.string()).take(pa.array(code, mask=none))
-
-    def _reason(self, source: npt.NDArray[np.int8], because: npt.NDArray[np.int32]) -> pa.DictionaryArray:
-        plain = [reasons.encode(code) for code in (reasons.TASTE, reasons.POPULAR, reasons.POPULAR_WITH_ALL)]
-        code = np.full(len(source), plain.index(reasons.encode(reasons.POPULAR)), dtype=np.int32)
-        code[np.isin(source, MODELLED)] = plain.index(reasons.encode(reasons.TASTE))
-        code[source == SOURCES.index("unpersonalised")] = plain.index(reasons.encode(reasons.POPULAR_WITH_ALL))
-        owing = because[:, 0] >= 0
-        items = len(self.audience.items)
-        pairs, which = np.unique(because[owing, 0] * np.int64(items + 1) + because[owing, 1] + 1, return_inverse=True)
-        code[owing] = len(plain) + which
-        both = self._because(pairs // (items + 1), pairs % (items + 1) - 1)
-        return _dictionary(code, pa.array([*plain, *both], pa.string()))
-
-    def _because(self, first: Ints, second: Ints) -> list[str]:
-        """The stored reasons of one or two items (-1: none), with what two have in common."""
-        creator, topic = self.audience.items.creator, self.audience.topic
-        columns = (first, second, _shared(creator, first, second), _shared(topic, first, second))
-        texts = self._item_texts
-        return [
-            reasons.because_text(texts[a], texts[b], creator=by >= 0, topic=of if of >= 0 else None)
-            if b >= 0
-            else reasons.because_text(texts[a])
-            for a, b, by, of in zip(*(one.tolist() for one in columns), strict=True)
-        ]
-
-    @cached_property
-    def _item_texts(self) -> list[str]:
-        items = self.audience.items
-        domains = [items.domains[domain] for domain in items.domain]
-        return reasons.item_texts(zip(domains, items.item_id.to_pylist(), strict=True))
-
-
-def _shared(group: Ints | None, first: Ints, second: Ints) -> Ints:
-    """The group that both items of a pair are in; -1 where they are not, or where there is no second (-1)."""
-    if group is None:
-        return np.full(len(first), -1, dtype=np.int64)
-    return np.where((second >= 0) & (group[first] == group[second]), group[first], -1)
-
-
-def _dictionary(codes: npt.NDArray[np.integer], values: pa.Array) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32, copy=False)), values)

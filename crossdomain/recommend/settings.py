@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from typing import Any
 
 from crossdomain.errors import InputError
@@ -37,6 +39,8 @@ class RecommendSettings:
     Attributes:
         window_days: Business days of events that are read, up to and including the key; 0 for all.
         half_life_days: Age at which an event weighs half as evidence of taste; 0 for no decay.
+        event_weights: Weights of event types that are not those of ``EVENT_WEIGHTS``: ``view=0.1,cart=0.8``; 0 takes a
+            type out.
         popularity_half_life_days: Age at which an interaction counts half for decayed popularity.
         pair_cap: Greatest summed weight of one account and item.
         max_items: Items of one account that count, the heaviest first: bounds bots and bulk buyers.
@@ -62,12 +66,18 @@ class RecommendSettings:
         topic_cap: The same for items whose greatest topic is one, by the topics of the day before.
         repeat_days: An item that was in the person's list on each of so many days before comes after all that was not;
             0 for any repeats.
+        mmr_lambda: Weight of relevance against being unlike the items before (maximal marginal relevance, by the topics
+            of the day before) in a personal list; 1 for relevance alone.
+        fresh_boost: What a new item's score is raised by, as a share of it; 0 for no boost.
+        fresh_half_life_days: Age, since the item was listed or first seen, at which half of that is left.
+        buy_again: Rows of a personal list for items that the person bought and that are due again; 0 for none.
         threads: Threads of training and scoring.
         seed: Seed of the factors and of the choice of the hidden people.
     """
 
     window_days: int = 90
     half_life_days: float = 20.0
+    event_weights: str = ""
     popularity_half_life_days: float = 7.0
     pair_cap: float = 3.0
     max_items: int = 500
@@ -88,6 +98,10 @@ class RecommendSettings:
     creator_cap: int = 0
     topic_cap: int = 0
     repeat_days: int = 0
+    mmr_lambda: float = 1.0
+    fresh_boost: float = 0.0
+    fresh_half_life_days: float = 14.0
+    buy_again: int = 0
     threads: int = 2
     seed: int = 7
 
@@ -97,14 +111,19 @@ class RecommendSettings:
             "factors": 1, "iterations": 1, "test_days": 1, "min_test_people": 1, "train_every_days": 1,
             "top_k": 1, "threads": 1, "max_items": 1, "tolerance": 0, "cold_share": 0, "popularity_power": 0,
             "patience": 0, "creator_cap": 0, "topic_cap": 0, "repeat_days": 0,
+            "mmr_lambda": 0, "fresh_boost": 0, "buy_again": 0,
         }  # fmt: skip
         for name, least in at_least.items():
             if getattr(self, name) < least:
                 raise InputError(f"{_PREFIX}{name.upper()} must be {least} or more, not {getattr(self, name)}")
-        if self.pair_cap <= 0 or self.regularization <= 0:
-            raise InputError(f"{_PREFIX}PAIR_CAP and {_PREFIX}REGULARIZATION must be greater than 0")
-        if self.cold_share > 1:
-            raise InputError(f"{_PREFIX}COLD_SHARE is a share, at most 1, not {self.cold_share}")
+        if not any(self.weights.values()):
+            raise InputError(f"{_PREFIX}EVENT_WEIGHTS={self.event_weights!r} leaves no event that says anything")
+        for name in ("pair_cap", "regularization", "fresh_half_life_days"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"{_PREFIX}{name.upper()} must be greater than 0, not {getattr(self, name)}")
+        for name in ("cold_share", "mmr_lambda"):
+            if getattr(self, name) > 1:
+                raise InputError(f"{_PREFIX}{name.upper()} is a share, at most 1, not {getattr(self, name)}")
         if self.device not in DEVICES:
             raise InputError(f"{_PREFIX}DEVICE must be one of {', '.join(DEVICES)}, not {self.device!r}")
         before_test = self.test_days * (2 if self.patience else 1) + self.gap_days
@@ -128,8 +147,26 @@ class RecommendSettings:
         values = read_variables(_PREFIX, kinds, environ, known=kinds)
         return cls(**{"seed": seed, "threads": threads} | values)
 
+    @cached_property
+    def weights(self) -> dict[str, float]:
+        """Weight of one event of each type: ``EVENT_WEIGHTS`` with what ``event_weights`` says."""
+        found = dict(EVENT_WEIGHTS)
+        for part in filter(None, (part.strip() for part in self.event_weights.split(","))):
+            name, _, text = part.partition("=")
+            try:
+                weight = float(text)
+            except ValueError:
+                weight = math.nan
+            if name not in EVENT_WEIGHTS or not 0 <= weight < math.inf:
+                known = ", ".join(sorted(EVENT_WEIGHTS))
+                raise InputError(
+                    f"{_PREFIX}EVENT_WEIGHTS: {part!r} is not TYPE=WEIGHT, a weight of 0 or more and a type of {known}"
+                )
+            found[name] = weight
+        return found
+
     def as_config(self) -> dict[str, Any]:
         """What the rows depend on: everything but the number of threads."""
         config = asdict(self)
         del config["threads"]
-        return {**config, "events": dict(EVENT_WEIGHTS), "ratings": RATING_WEIGHTS, "rejections": REJECTIONS}
+        return {**config, "events": self.weights, "ratings": RATING_WEIGHTS, "rejections": REJECTIONS}

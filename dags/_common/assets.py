@@ -16,7 +16,8 @@
 | bundles | content_daily | serving_publish |
 | pages | content_daily | serving_publish |
 | models | recs_train | recs_score |
-| recommendations | recs_score | serving_publish |
+| recommendations | recs_score | recs_drift, serving_publish |
+| recommendation_drift | recs_drift | serving_publish |
 | experiment_state | experiments_daily | nobody else |
 | experiments | experiments_daily | serving_publish |
 | published | serving_publish | nobody inside |
@@ -41,6 +42,7 @@ BUNDLES = Asset(name="bundles", uri="crossdomain://lake/serving/bundles")
 PAGES = Asset(name="pages", uri="crossdomain://lake/serving/page_recommendations")
 MODELS = Asset(name="models", uri="crossdomain://lake/serving/champions")
 RECOMMENDATIONS = Asset(name="recommendations", uri="crossdomain://lake/serving/recommendations")
+RECOMMENDATION_DRIFT = Asset(name="recommendation_drift", uri="crossdomain://lake/serving/recommendation_drift")
 EXPERIMENT_STATE = Asset(name="experiment_state", uri="crossdomain://lake/derived/experiment_state")
 EXPERIMENTS = Asset(name="experiments", uri="crossdomain://lake/serving/experiment_metrics")
 PUBLISHED = Asset(name="published", uri="crossdomain://serving/current")

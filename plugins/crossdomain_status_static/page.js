@@ -210,6 +210,29 @@ function drawChampions(decided) {
   replace("champions", element("p", { className: "quiet", text: word("as_of", { day: decided.ds }) }), tableOf(headings.map((name) => word(name)), rows));
 }
 
+function drawModelDrift(seen) {
+  if (!seen) {
+    replace("model-drift", element("p", { className: "quiet", text: word("no_model_drift") }));
+    return;
+  }
+  const alarms = seen.rows.filter((row) => row.status === "alarm");
+  const said = element("p", {
+    className: alarms.length ? "refused" : "quiet",
+    text: word("model_drift_day", { day: seen.ds, measures: seen.rows.length, alarms: alarms.length }),
+  });
+  if (!alarms.length) {
+    replace("model-drift", said);
+    return;
+  }
+  const headings = ["target_domain", "segment", "source", "measure", "value", "before", "drift", "threshold"];
+  const rows = alarms.map((row) => [
+    textCell(row.target_domain), textCell(word(`segment_${row.segment}`)), textCell(row.source, "rule"),
+    textCell(word(`drift_${row.measure}`)), numberCell(decimal(row.value)), numberCell(decimal(row.before)),
+    element("td", { text: decimal(row.drift), className: "number alarm" }), numberCell(decimal(row.threshold)),
+  ]);
+  replace("model-drift", said, tableOf(headings.map((name) => word(name)), rows));
+}
+
 function intervalBar(row, widest) {
   const bar = document.createElementNS(SVG, "svg");
   bar.setAttribute("class", "bar");
@@ -296,6 +319,7 @@ function draw() {
   drawWatch(latest);
   drawDeliveries(latest);
   drawChampions(latest.champions);
+  drawModelDrift(latest.recommendation_drift);
   drawExperiments(latest.experiments, latest.experiment_checks, latest.experiment_pages);
   document.body.dataset.ready = "yes";
 }

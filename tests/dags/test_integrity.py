@@ -24,6 +24,7 @@ EXPECTED = {
     "content_daily",
     "recs_train",
     "recs_score",
+    "recs_drift",
     "experiments_daily",
     "experiment_promotion",
     "serving_publish",
@@ -37,12 +38,14 @@ RUNS_ON = {
     "experiments_daily": {"clean", "people"},
     "recs_train": {"catalogue", "people"},
     "recs_score": {"models"},
+    "recs_drift": {"recommendations"},
     "serving_publish": {
         "topics",
         "similar",
         "bundles",
         "pages",
         "recommendations",
+        "recommendation_drift",
         "experiments",
         "quality",
         "compliance",
@@ -60,6 +63,7 @@ EMITS = {
     "experiment_promotion": set(),
     "recs_train": {"models"},
     "recs_score": {"recommendations"},
+    "recs_drift": {"recommendation_drift"},
     "serving_publish": {"published"},
 }
 BY_HAND = {"gate_override", "experiment_promotion"}

@@ -21,7 +21,7 @@ from crossdomain.storage.keys import create_keys
 from crossdomain.tables import registry
 
 START = date(2026, 1, 5)
-CONSENTED = ("people", "together", "similar", "bundles", "pages", "train", "score")
+CONSENTED = ("people", "together", "similar", "bundles", "pages", "train", "score", "recommendation_drift")
 """Jobs whose days a later withdrawal makes stale."""
 
 

@@ -63,6 +63,11 @@ CHAMPIONS = (
     "0.125 AS value, NULL AS challenger_version, NULL AS challenger_value, 40 AS n, 'first' AS decision, "
     "'the first model' AS reason"
 )
+MODEL_DRIFT = (
+    "SELECT 'beauty' AS target_domain, 'all' AS segment, 'als' AS source, 'scores' AS measure, 1.5 AS value, "
+    "0.5 AS before, 0.75 AS drift, 0.25 AS threshold, 'alarm' AS status, 5000 AS n, NULL AS model_version, "
+    "'0.750 is more than 0.25' AS reason"
+)
 ALARM = (
     "SELECT 'clean.events' AS table_name, 'null_share' AS measure, 'value' AS column_name, '' AS category, "
     "0.31 AS observed, 0.25 AS expected, 0.24 AS low, 0.262 AS high, 9 AS rows, 40 AS quiet_days, 'alarm' AS status, "
@@ -139,6 +144,7 @@ def lake_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     written = [("serving.quality_results", day, gate_rows(day, holds=day != 6)) for day in (5, 6, 7)]
     decided = [
         ("serving.champions", 7, CHAMPIONS),
+        ("serving.recommendation_drift", 7, MODEL_DRIFT),
         ("serving.experiment_metrics", 7, EXPERIMENT),
         ("serving.drift_results", 7, ALARM),
         ("serving.consistency_results", 7, BROKEN_REFERENCE),
@@ -252,6 +258,8 @@ def test_page_shows_the_days_of_the_lake(session: AirflowSession, tmp_path: Path
         expect(status.locator("#gate")).to_contain_text("2026-01-06 refused")
         expect(status.locator("#gate")).to_contain_text(HOSTILE)
         expect(status.locator("#champions")).to_contain_text("als-0123")
+        expect(status.locator("#model-drift")).to_contain_text("2026-01-07: 1 measures, 1 alarms")
+        expect(status.locator("#model-drift td.alarm")).to_have_text("0.75")
         expect(status.locator("#experiments")).to_contain_text("0.008 … 0.034 (95 %)")
         expect(status.locator("#experiments svg.bar")).to_have_count(1)
         expect(status.locator("#watch")).to_contain_text("2026-01-07: 1 measures, 1 alarms")

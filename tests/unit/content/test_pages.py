@@ -116,9 +116,9 @@ def test_the_shipped_rules_are_valid_and_wrong_ones_are_refused(tmp_path: Path) 
     text = (folder / "rules.yaml").read_text(encoding="utf-8")
     path = tmp_path / "rules.yaml"
     for good, bad, place in (
-        ("order: mixed", "order: shuffled", "order"),
+        ("order: mixed", "order: shuffled", "line 5: order"),
         ("slots: 8 ", "slots: 0 ", "slots"),
-        ("blocks: []", "blocks: [{other_domain: beauty, other_item_id: b, domain: beauty}]", "blocks.0"),
+        ("blocks: []", "blocks: [{other_domain: beauty, other_item_id: b, domain: beauty}]", "line 17: blocks.0"),
         ("pins: []", "pins: [{other_domain: beauty, other_item_id: b}]", "pins.0"),
         ("blocks: []", "blocks: []\nextra: 1", "extra"),
     ):
@@ -126,6 +126,6 @@ def test_the_shipped_rules_are_valid_and_wrong_ones_are_refused(tmp_path: Path) 
         path.write_text(text.replace(good, bad, 1), encoding="utf-8")
         with pytest.raises(InputError, match=place):
             read_rules(path)
-    with pytest.raises(InputError, match="is missing"):
+    with pytest.raises(InputError, match="there is no such rule file"):
         read_rules(tmp_path / "other.yaml")
     assert PAGE_SCHEMA.names[0] == "item_id"

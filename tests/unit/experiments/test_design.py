@@ -169,8 +169,8 @@ def test_bad_designs_over_counts_are_refused(design, old, new, message):
     ("content", "message"),
     [
         (b"a: [1", "not YAML"),
-        (b"- 1\n", "a design is a mapping"),
-        (b"", "a design is a mapping"),
+        (b"- 1\n", "a design file is a mapping"),
+        (b"", "a design file is a mapping"),
         ("name: 试验".encode("gb18030"), "not UTF-8"),
     ],
 )

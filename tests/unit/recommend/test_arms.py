@@ -53,6 +53,7 @@ def include(tmp_path):
     folder = tmp_path / "include" / "experiments"
     folder.mkdir(parents=True)
     shutil.copy(Settings().include / "experiments" / "design.schema.json", folder)
+    shutil.copytree(Settings().include / "recommendations", tmp_path / "include" / "recommendations")
     return tmp_path / "include"
 
 

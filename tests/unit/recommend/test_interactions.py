@@ -41,6 +41,21 @@ def test_weights_halve_with_age():
     assert cells(taste(pairs, people, items, decayed), items) == {(0, "k1"): 1 + 10 * 0.25}
 
 
+def test_weights_of_events_are_a_setting():
+    settings = RecommendSettings(half_life_days=0, alpha=10, event_weights="view=0,purchase=0.5")
+    events = [("a", "knowledge", "k1", "view", 3), ("a", "knowledge", "k2", "purchase", 3)]
+    pairs, people, items = read(connect(events, ONE), settings)
+    assert cells(taste(pairs, people, items, settings), items) == {(0, "k2"): 6.0}
+
+
+@pytest.mark.parametrize("kind", ["refund", "hide", "dislike", "complaint"])
+def test_every_kind_of_rejection_takes_back_and_keeps_away(kind):
+    events = [("a", "knowledge", "k1", "view", 5), ("a", "knowledge", "k1", kind, 3)]
+    pairs, people, items = read(connect(events, ONE), PLAIN)
+    assert taste(pairs, people, items, PLAIN).nnz == 0
+    assert cells(unwanted(pairs, people, items), items) == {(0, "k1"): 1}
+
+
 def test_evidence_however_old_stays_evidence():
     decayed = RecommendSettings(half_life_days=1, alpha=10)
     pairs, people, items = read(connect([("a", "knowledge", "k1", "purchase", 300)], ONE), decayed)

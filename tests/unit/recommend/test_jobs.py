@@ -443,7 +443,7 @@ def test_a_champion_that_learned_from_the_erased_is_replaced_on_its_day_whatever
 
 
 def test_rows_fit_their_tables():
-    from crossdomain.recommend.score import SCHEMA
+    from crossdomain.recommend.list_rows import SCHEMA
     from crossdomain.settings import Settings
     from crossdomain.tables import registry
 

@@ -52,7 +52,8 @@ def connect(
 ) -> duckdb.DuckDBPyConnection:
     """Views of a job: events, people (account, domain, person, personalisation, cross_domain), catalogue, duplicates.
 
-    Catalogue is (domain, item_id, status) or with a creator at the end; duplicates are (domain, item_id, group_id).
+    Catalogue is (domain, item_id, status), maybe with creator and type at the end; duplicates are (domain, item_id,
+    group_id). Items were first known on DAY.
     """
     con = duckdb.connect(config={"threads": 2})
     con.execute("SET TimeZone = 'UTC'")
@@ -75,8 +76,15 @@ def connect(
         "account BLOB, domain VARCHAR, person BLOB, personalisation BOOLEAN, cross_domain BOOLEAN",
         [(key(account), domain, key(person), personal, cross) for account, domain, person, personal, cross in people],
     )
-    listed = [(*row, None)[:4] for row in catalogue]
-    _fill(con, "derived.catalogue", "domain VARCHAR, item_id VARCHAR, status VARCHAR, creator VARCHAR", listed)
+    listed = [(*row, None, None)[:5] for row in catalogue]
+    _fill(
+        con,
+        "derived.catalogue",
+        "domain VARCHAR, item_id VARCHAR, status VARCHAR, creator VARCHAR, type VARCHAR",
+        listed,
+    )
+    con.execute("ALTER TABLE derived.catalogue ADD COLUMN listed_at TIMESTAMPTZ")
+    con.execute(f"ALTER TABLE derived.catalogue ADD COLUMN first_ds DATE DEFAULT DATE '{DAY}'")
     _fill(con, "derived.duplicate_items", "domain VARCHAR, item_id VARCHAR, group_id VARCHAR", list(duplicates))
     con.execute("CREATE TABLE derived.retraining (model_version VARCHAR, due_ds DATE)")
     con.execute("CREATE TABLE previous.champions (target_domain VARCHAR, model VARCHAR, model_version VARCHAR)")

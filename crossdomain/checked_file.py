@@ -1,4 +1,4 @@
-"""A design file as plain values, with the line of every key, so that errors can point at it."""
+"""A YAML file that people edit, as plain values with the line of every key, so that errors can point at it."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _PlainLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("true|fa
 
 
 @dataclass(frozen=True)
-class DesignFile:
-    """Content of a design file.
+class CheckedFile:
+    """Content of a file that fits its schema.
 
     Attributes:
         path: The file.
@@ -52,32 +52,42 @@ class DesignFile:
         return InputError(f"{self.path}, line {self.lines.get(found, 1)}: {name}: {what}")
 
 
-def read_design_file(path: Path, *, schema: Path) -> DesignFile:
-    """Reads a design file and checks it against the published JSON Schema.
+def read_checked_file(path: Path, *, schema: Path, what: str) -> CheckedFile:
+    """Reads a YAML file and checks it against its published JSON Schema.
 
     Args:
         path: YAML file.
-        schema: ``design.schema.json``.
+        schema: JSON Schema of its content, a mapping.
+        what: What the file is, for messages: ``design file``.
 
     Raises:
-        InputError: The file is missing, not UTF-8, not YAML, gives a key twice, or breaks the schema; the
-            message names file, line and key.
+        InputError: The file or its schema is missing, the file is not UTF-8, not YAML, gives a key twice, or breaks
+            the schema; the message names file, line and key.
     """
     try:
         node = yaml.compose(path.read_text(encoding="utf-8"), _PlainLoader)
     except FileNotFoundError:
-        raise InputError(f"{path}: there is no such design file") from None
+        raise InputError(f"{path}: there is no such {what}") from None
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 at byte {error.start}: save the design as UTF-8") from error
+        raise InputError(f"{path}: not UTF-8 at byte {error.start}: save the {what} as UTF-8") from error
     except yaml.YAMLError as error:
         raise InputError(f"{path}: not YAML: {error}") from error
+    rules = _read_schema(schema, what)
     if not isinstance(node, yaml.MappingNode):
-        raise InputError(f"{path}, line 1: a design is a mapping with experiment_id, variants, metrics, …")
+        raise InputError(f"{path}, line 1: a {what} is a mapping with {', '.join(rules['required'])}, …")
     lines: dict[Key, int] = {}
     _collect_lines(node, (), lines, path)
-    file = DesignFile(path, _with_text_keys(_PlainLoader("").construct_document(node)), lines)
-    _check_schema(file, schema)
+    file = CheckedFile(path, _with_text_keys(_PlainLoader("").construct_document(node)), lines)
+    if problem := best_match(Draft202012Validator(rules).iter_errors(file.content)):
+        raise file.error(*_explain(problem))
     return file
+
+
+def _read_schema(path: Path, what: str) -> dict[str, Any]:
+    try:
+        return cast("dict[str, Any]", json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise InputError(f"{path}: the schema of a {what} is missing") from None
 
 
 def _with_text_keys(value: Any) -> Any:
@@ -101,16 +111,6 @@ def _collect_lines(node: yaml.Node, key: Key, lines: dict[Key, int], path: Path)
     elif isinstance(node, yaml.SequenceNode):
         for position, value in enumerate(node.value):
             _collect_lines(value, (*key, position), lines, path)
-
-
-def _check_schema(file: DesignFile, schema: Path) -> None:
-    try:
-        validator = Draft202012Validator(json.loads(schema.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise InputError(f"{schema}: the schema of experiment designs is missing") from None
-    error = best_match(validator.iter_errors(file.content))
-    if error is not None:
-        raise file.error(*_explain(error))
 
 
 def _explain(error: ValidationError) -> tuple[Key, str]:

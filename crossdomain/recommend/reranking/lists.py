@@ -1,4 +1,7 @@
-"""Re-ranking: what a list looks like as a whole, after each item was scored by itself."""
+"""Lists of a block of people as arrays: people × places of item positions, best first, -1 where a list ends.
+
+Every function gives lists of the same kind. Where two items are alike in what it looks at, the earlier one stays first.
+"""
 
 from __future__ import annotations
 
@@ -45,6 +48,61 @@ def put_last(item: Ints, score: Floats, late: Bools, k: int) -> tuple[Ints, Floa
     """
     place = np.where(item < 0, 2, late)
     order = np.argsort(place, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(item, order, axis=1), np.take_along_axis(score, order, axis=1)
+
+
+def drop_over(item: Ints, score: Floats, counted: Bools, room: Ints) -> tuple[Ints, Floats]:
+    """The lists without what is counted beyond a person's room; what comes after moves up.
+
+    Args:
+        item: People × pool item positions, best first; -1 for none, at the end.
+        score: Their scores.
+        counted: People × pool, whether an item takes of the room.
+        room: Per person, how many such items may stay: the first ones do.
+
+    Returns:
+        Items and scores, people × pool; -1 and -inf at the end.
+    """
+    over = counted & (np.cumsum(counted, axis=1) > room[:, None])
+    kept = np.where(over, -1, item)
+    item, score = put_last(kept, np.where(over, -np.inf, score), np.zeros_like(over), item.shape[1])
+    return item, score
+
+
+def put_first(item: Ints, score: Floats, first: Ints, first_score: Floats, k: int) -> tuple[Ints, Floats]:
+    """Lists that begin with given items; where these stood before, others move up.
+
+    Args:
+        item: People × pool item positions, best first; -1 for none, at the end.
+        score: Their scores.
+        first: People × n items that come first, in this order, none twice for a person; -1 for none, anywhere.
+        first_score: Their scores.
+        k: Length of the lists.
+
+    Returns:
+        Items and scores, people × k.
+    """
+    again = (item[:, :, None] == first[:, None, :]).any(axis=2)
+    item = np.concatenate([first, np.where(again, -1, item)], axis=1)
+    score = np.concatenate([first_score, score], axis=1)
+    return put_last(item, score, np.zeros(item.shape, dtype=bool), k)
+
+
+def merge(item: Ints, score: Floats, other: Ints, other_score: Floats) -> tuple[Ints, Floats]:
+    """Two lists of each person as one, by score; ties to the smaller position.
+
+    Args:
+        item: People × pool item positions; -1 for none, whose score is -inf.
+        score: Their scores.
+        other: People × n other item positions, none of which is in the first list.
+        other_score: Their scores.
+
+    Returns:
+        Items and scores, people × (pool + n).
+    """
+    item = np.concatenate([item, other], axis=1)
+    score = np.concatenate([score, other_score], axis=1)
+    order = np.lexsort((item, -score), axis=1)
     return np.take_along_axis(item, order, axis=1), np.take_along_axis(score, order, axis=1)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from crossdomain.recommend.rerank import are_in, cap_groups, put_last
+from crossdomain.recommend.reranking.lists import are_in, cap_groups, drop_over, merge, put_first, put_last
 
 GROUP = np.array([0, 0, 0, 1, 1, -1, -1, -1])
 
@@ -63,3 +63,28 @@ def test_items_are_looked_for_in_their_own_row():
     chosen = sp.csr_matrix(np.array([[1, 0, 0], [0, 0, 1], [0, 0, 0]]))
     item = np.array([[0, 2, -1], [0, 2, 1], [0, 1, 2]])
     assert are_in(item, chosen).tolist() == [[True, False, False], [False, True, False], [False] * 3]
+
+
+def test_what_is_beyond_the_room_is_dropped_and_the_rest_moves_up():
+    item = np.array([[4, 2, 0, 3, 1], [1, 0, 2, -1, -1]])
+    score = np.array([[5.0, 4, 3, 2, 1], [3, 2, 1, -np.inf, -np.inf]])
+    counted = np.array([[True, False, True, True, False], [True, True, True, False, False]])
+    found, scores = drop_over(item, score, counted, np.array([1, 0]))
+    assert found.tolist() == [[4, 2, 1, -1, -1], [-1] * 5]
+    assert scores.tolist() == [[5, 4, 1, -np.inf, -np.inf], [-np.inf] * 5]
+
+
+def test_what_comes_first_stands_there_once():
+    item = np.array([[4, 2, 0], [1, -1, -1]])
+    score = np.array([[3.0, 2, 1], [1, -np.inf, -np.inf]])
+    first = np.array([[2, 7], [-1, 8]])
+    found, scores = put_first(item, score, first, np.array([[0.5, 0.25], [0, 0.75]]), 4)
+    assert found.tolist() == [[2, 7, 4, 0], [8, 1, -1, -1]]
+    assert scores[0].tolist() == [0.5, 0.25, 3, 1]
+    assert scores[1, :2].tolist() == [0.75, 1]
+
+
+def test_lists_are_merged_by_score_and_ties_go_to_the_smaller_position():
+    item, score = merge(np.array([[3, 5, -1]]), np.array([[2.0, 1, -np.inf]]), np.array([[4, 1]]), np.array([[2.0, 1]]))
+    assert item.tolist() == [[3, 4, 1, 5, -1]]
+    assert score.tolist() == [[2, 2, 1, 1, -np.inf]]
