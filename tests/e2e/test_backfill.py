@@ -23,7 +23,7 @@ from crossdomain.storage.inspection import inspect
 from crossdomain.storage.maintenance import maintain
 from crossdomain.tables import registry
 from tests.e2e.conftest import World, lay_world, run
-from tests.faults.kills import state
+from tests.faults.kills import State, state
 from tests.faults.server import fork_server
 from tests.wiring import followers
 
@@ -87,6 +87,25 @@ def assert_sound(settings: Settings) -> None:
             assert all(one.replaced for one in unnamed(lake, spec)), spec.full_name
 
 
+def in_force(settings: Settings) -> State:
+    """The state without the models that no table names.
+
+    A day that was trained before a late delivery came is trained again, and leaves one, which retention removes.
+    """
+    seen = state(settings)
+    with open_lake(settings) as lake:
+        named = {
+            version
+            for spec in registry(settings.include)
+            if "model_version" in spec.column_names
+            for (version,) in lake.con.sql(
+                f"SELECT DISTINCT model_version FROM ({lake.relation(spec, lake.partitions(spec))})"
+            ).fetchall()
+        }
+    assert named, "models are in force"
+    return {key: found for key, found in seen.items() if key[0] != "models" or key[-1] in named}
+
+
 def nobody_changes_their_mind(settings: Settings, days: list[date]) -> None:
     """Takes out later answers about consent and erasures: what they change depends on when a job runs, as it must."""
     for day in days[1:]:
@@ -124,7 +143,7 @@ def test_days_on_four_workers_are_those_of_one_after_the_other(
         backfill.run(world.days)
     with capsys.disabled():
         print(f"\nran {dict(backfill.ran)}; not ready {dict(backfill.skipped)}; one key twice at once {backfill.twice}")
-    assert state(parallel) == state(serial)
+    assert in_force(parallel) == in_force(serial)
     assert_sound(parallel)
     assert backfill.skipped, "some keys came before what they need"
 
