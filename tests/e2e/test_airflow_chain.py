@@ -46,7 +46,8 @@ def test_days_flow_through_airflow_and_a_late_delivery_rebuilds_its_days(tmp_pat
         assert more == {keys[-1]: 1, following: 1}, "exactly the touched days, once"
         for dag in ("content_daily", "recs_train"):
             more = runs_by_day(airflow, dag) - before[dag]
-            assert more == {following: 1}, f"{dag}: once, and not for a day that stays as it was known"
+            assert set(more) == {following}, f"{dag}: not for a day that stays as it was known"
+            assert more[following] <= 2, f"{dag}: once for the delivery, once more if the day before came after it"
         assert runs_by_day(airflow, "experiments_daily")[keys[-1]] == before["experiments_daily"][keys[-1]] + 1
         for name in [name for name in NAMES[1:-1] if name != "vault"]:  # that comes with governance
             for day in days[-1:] if name in CONSENTED else days:  # a later withdrawal makes the days before it stale
