@@ -188,7 +188,7 @@ def _kept_pairs(
     about = [_about(topics[side], tokens[side], words, rules.least_topic) for side in (0, 1)]
     similarity, shared = {}, {}
     for first, second, value in zip(
-        *(strong[name].to_pylist() for name in ("first", "second", "similarity")), strict=True
+        _texts(strong["first"]), _texts(strong["second"]), strong["similarity"].to_pylist(), strict=True
     ):
         mine, others = about[0].get(first, {}), about[1].get(second, {})
         found = [
@@ -199,6 +199,13 @@ def _kept_pairs(
             similarity[pair] = value
             shared[pair] = _most_shared(found, topics[0][first], topics[1][second])
     return Kept(similarity, shared)
+
+
+def _texts(column: pa.ChunkedArray) -> list[str]:
+    """The texts, equal ones as one object: they are hashed once and compared by identity, millions of times."""
+    encoded = column.combine_chunks().dictionary_encode()
+    texts = encoded.dictionary.to_pylist()
+    return [texts[place] for place in encoded.indices.to_pylist()]
 
 
 def _about(
