@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from crossdomain.recommend.interactions import Ints
+from crossdomain.recommend.interactions import Bools, Ints
 from crossdomain.recommend.offline.log import Codes, Log, Names
 from crossdomain.recommend.offline.protocols import DAY
 
 Block = npt.NDArray[np.float32]
+_MOST_PEOPLE = 8_000
+_MOST_ITEMS = 14_000
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,16 @@ class Source:
         return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
 
 
+def few_people(log: Log) -> bool:
+    """Whether a matrix over the people who met anything can be inverted: the time grows with their third power."""
+    return 0 < int((np.diff(log.indptr) > 0).sum()) <= _MOST_PEOPLE
+
+
+def few_items(log: Log) -> bool:
+    """Whether a matrix over the items that were met can be inverted: the time grows with their third power."""
+    return 0 < int((log.counts > 0).sum()) <= _MOST_ITEMS
+
+
 def person_weights(matrix: sp.csr_matrix, power: float) -> Block:
     """Weight of each person's row as evidence: the number of items to the power ``-power``."""
     size = np.maximum(np.diff(matrix.indptr), 1)
@@ -128,11 +140,15 @@ def person_weights(matrix: sp.csr_matrix, power: float) -> Block:
     return weight
 
 
+def known_sides(names: Names, matrix: sp.csr_matrix) -> Bools:
+    """People × domains: in which of them each row has cells."""
+    sides = [np.diff(matrix[:, names.span(domain)].indptr) > 0 for domain in range(len(names.domains))]
+    return np.stack(sides, axis=1)
+
+
 def sided(names: Names, matrix: sp.csr_matrix) -> list[tuple[Ints, tuple[int, ...]]]:
     """Rows by the set of domains they have cells in, each with these domains; rows without cells apart."""
-    known = np.stack(
-        [np.diff(matrix[:, names.span(domain)].indptr) > 0 for domain in range(len(names.domains))], axis=1
-    )
+    known = known_sides(names, matrix)
     groups, which = np.unique(known, axis=0, return_inverse=True)
     out = []
     for number, group in enumerate(groups):

@@ -13,9 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from crossdomain.recommend.offline.kernels import add_dense_rows
 from crossdomain.recommend.offline.log import Log
-from crossdomain.recommend.offline.sources.base import Asked, Block, Source, person_weights
-
-_MOST_ITEMS = 14_000
+from crossdomain.recommend.offline.sources.base import Asked, Block, Source, few_items, person_weights
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Ease(Source):
 
     def applies(self, train: Log) -> bool:
         """Affordable where the catalogue is small: the time grows with its third power."""
-        return 0 < int((train.counts > 0).sum()) <= _MOST_ITEMS
+        return few_items(train)
 
     def learn(self, train: Log, *, seed: int, threads: int) -> tuple[Any, list[Block]]:
         """Modelled items, ascending, and the weights of all of them on those of each domain."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from crossdomain.recommend.offline.log import Log
 from crossdomain.recommend.offline.sources.als import Als
-from crossdomain.recommend.offline.sources.base import Asked, Block, Source
+from crossdomain.recommend.offline.sources.base import Asked, Block, Source, known_sides
 
 
 @dataclass(frozen=True)
@@ -88,5 +88,4 @@ class VectorMapping(Source):
 
 
 def _shared(train: Log) -> Any:
-    sides = [np.diff(train.matrix[:, train.names.span(domain)].indptr) > 0 for domain in (0, 1)]
-    return np.flatnonzero(sides[0] & sides[1])
+    return np.flatnonzero(known_sides(train.names, train.matrix)[:, :2].all(axis=1))

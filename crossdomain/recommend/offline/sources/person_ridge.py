@@ -14,9 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from crossdomain.recommend.interactions import Bools, Floats
 from crossdomain.recommend.offline.log import Log, Names
-from crossdomain.recommend.offline.sources.base import Asked, Block, Source, person_weights
-
-_MOST_PEOPLE = 8_000
+from crossdomain.recommend.offline.sources.base import Asked, Block, Source, few_people, known_sides, person_weights
 
 
 @dataclass(frozen=True)
@@ -54,13 +52,13 @@ class PersonRidge(Source):
 
     def applies(self, train: Log) -> bool:
         """Affordable where people are few: the time grows with their third power."""
-        return 0 < int((np.diff(train.indptr) > 0).sum()) <= _MOST_PEOPLE
+        return few_people(train)
 
     def learn(self, train: Log, *, seed: int, threads: int) -> Any:
         """Weights of items, people who met each item, and a solver for each domain and side."""
         matrix = train.matrix
         items = np.power(np.maximum(train.counts, 1), -self.item_power)
-        known = _known(train.names, matrix)
+        known = known_sides(train.names, matrix)
         wanted = [(domain, side) for domain in range(known.shape[1]) for side in ("known", "new")]
 
         def solver(one: tuple[int, str]) -> _Solver | None:
@@ -80,7 +78,7 @@ class PersonRidge(Source):
         """Sums over people of their coefficient, where they met an item."""
         items, counts, solvers = state
         weighed = asked.weighed(place_decay=self.place_decay, view=view)
-        warm = _known(asked.history.names, weighed)[:, asked.domain]
+        warm = known_sides(asked.history.names, weighed)[:, asked.domain]
         out = np.zeros((len(asked.user), asked.span.stop - asked.span.start), dtype=np.float32)
         for side, chosen in (("known", warm), ("new", ~warm)):
             rows, solver = np.flatnonzero(chosen), solvers[asked.domain, side]
@@ -127,12 +125,6 @@ class _Solver:
         share = scipy.linalg.cho_solve(self.factor, alike.T, overwrite_b=True, check_finite=False)
         scores: Block = np.ascontiguousarray((self.met @ share).T)
         return scores
-
-
-def _known(names: Names, matrix: sp.csr_matrix) -> Bools:
-    """People × domains: in which of them each row has cells."""
-    sides = [np.diff(matrix[:, names.span(domain)].indptr) > 0 for domain in range(len(names.domains))]
-    return np.stack(sides, axis=1)
 
 
 def _unit_rows(matrix: sp.csr_matrix, items: Floats) -> sp.csr_matrix:

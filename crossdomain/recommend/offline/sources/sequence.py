@@ -14,9 +14,8 @@ from threadpoolctl import threadpool_limits
 from crossdomain.recommend.interactions import Floats
 from crossdomain.recommend.offline.kernels import add_dense_rows, compiled
 from crossdomain.recommend.offline.log import Codes, Log
-from crossdomain.recommend.offline.sources.base import Asked, Block, Source
+from crossdomain.recommend.offline.sources.base import Asked, Block, Source, few_items
 
-_MOST_ITEMS = 14_000
 _NEGLIGIBLE = 1e-5
 
 
@@ -60,7 +59,7 @@ class NextItem(Source):
     def applies(self, train: Log) -> bool:
         """Affordable where the catalogue is small: the time grows with its third power."""
         longest = int(np.diff(train.indptr).max(initial=0))
-        return longest > 1 and int((train.counts > 0).sum()) <= _MOST_ITEMS
+        return longest > 1 and few_items(train)
 
     def learn(self, train: Log, *, seed: int, threads: int) -> tuple[Any, list[Block], Floats]:
         """Modelled items, ascending; the weights of all of them on those of each domain; people who met each item."""

@@ -15,9 +15,7 @@ from threadpoolctl import threadpool_limits
 from crossdomain.recommend.interactions import Floats, Ints
 from crossdomain.recommend.offline.kernels import compiled
 from crossdomain.recommend.offline.log import Log
-from crossdomain.recommend.offline.sources.base import Asked, Block, Source, person_weights
-
-_MOST_PEOPLE = 8_000
+from crossdomain.recommend.offline.sources.base import Asked, Block, Source, few_people, person_weights
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ class WideEase(Source):
 
     def applies(self, train: Log) -> bool:
         """Affordable where people are few: the time grows with their third power."""
-        return 0 < int((np.diff(train.indptr) > 0).sum()) <= _MOST_PEOPLE
+        return few_people(train)
 
     def learn(self, train: Log, *, seed: int, threads: int) -> Solved:
         """The inverse over people, and each item's part in itself."""
