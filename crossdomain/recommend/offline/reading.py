@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,10 @@ _TEXTS = ("title", "description", "tags")
 _FORMATS = "CSV, Parquet or JSON lines (.csv, .parquet, .jsonl; CSV and JSON lines also .gz)"
 
 
-def read_events(path: Path) -> pa.Table:
+def read_events(path: Path, weights: Mapping[str, float] = EVENT_WEIGHTS) -> pa.Table:
     """Interactions of a file: user_id, domain, item_id (strings), ts (int64 seconds or null), weight (float32).
 
-    ``event_type`` and ``value`` weigh as in the daily training (``settings.EVENT_WEIGHTS``, ``RATING_WEIGHTS``):
+    ``event_type`` and ``value`` weigh as in the daily training (``RecommendSettings.weights``, ``RATING_WEIGHTS``):
     types that say nothing about taste are left out, and a rejection takes back the earlier interactions with its
     item. Without ``event_type`` each row weighs 1. The rows keep the order of the file.
 
@@ -39,7 +40,7 @@ def read_events(path: Path) -> pa.Table:
     if "event_type" not in table.column_names:
         return out.append_column("weight", pa.array(np.ones(len(out), dtype=np.float32)))
     value = table["value"] if "value" in table.column_names else pa.nulls(len(table), pa.float64())
-    return _weighed(out, table["event_type"], value)
+    return _weighed(out, table["event_type"], value, weights)
 
 
 def read_items(path: Path) -> pa.Table:
@@ -112,10 +113,15 @@ def _seconds(column: pa.ChunkedArray, path: Path) -> pa.ChunkedArray:
     return pc.divide(micros, 1_000_000)
 
 
-def _weighed(events: pa.Table, event_type: pa.ChunkedArray, value: pa.ChunkedArray | pa.Array) -> pa.Table:
+def _weighed(
+    events: pa.Table,
+    event_type: pa.ChunkedArray,
+    value: pa.ChunkedArray | pa.Array,
+    weights: Mapping[str, float],
+) -> pa.Table:
     kinds = np.asarray(event_type.to_pylist(), dtype=object)
     rating = pc.cast(value, pa.float64()).to_numpy(zero_copy_only=False)
-    weight = np.array([EVENT_WEIGHTS.get(kind, 0.0) for kind in kinds], dtype=np.float32)
+    weight = np.array([weights.get(kind, 0.0) for kind in kinds], dtype=np.float32)
     rated = kinds == "rating"
     steps = np.full(len(kinds), 0.0)
     for least, worth in reversed(RATING_WEIGHTS):
