@@ -14,8 +14,8 @@ from crossdomain.storage.removal import add_rows
 from crossdomain.tables import TableRegistry
 
 RETRAINING = "derived.retraining"
-LEARNS_FROM_PEOPLE = "als"
-"""The kind of model that learns from people's events; topics learn from items' texts alone."""
+LEARN_FROM_PEOPLE = ("als", "ranker")
+"""The kinds of models that learn from people's events; topics learn from items' texts alone."""
 
 
 def schedule(
@@ -42,18 +42,19 @@ def schedule(
     """
     store = ModelStore(lake.home)
     rows = [
-        (receipt, version)
+        (receipt, kind, version)
         for receipt, days in sorted(seen.items())
-        for version in store.versions(LEARNS_FROM_PEOPLE)
-        if _learned(store.metadata(LEARNS_FROM_PEOPLE, version), days, start)
+        for kind in LEARN_FROM_PEOPLE
+        for version in store.versions(kind)
+        if _learned(store.metadata(kind, version), days, start)
     ]
     if rows:
         due = ds + timedelta(days=retrain_days)
         table = pa.table(
             {
-                "receipt_id": [receipt for receipt, _ in rows],
-                "model": [LEARNS_FROM_PEOPLE] * len(rows),
-                "model_version": [version for _, version in rows],
+                "receipt_id": [receipt for receipt, _, _ in rows],
+                "model": [kind for _, kind, _ in rows],
+                "model_version": [version for _, _, version in rows],
                 "due_ds": pa.array([due] * len(rows), pa.date32()),
             }
         )

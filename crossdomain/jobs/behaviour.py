@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
+from crossdomain.errors import InputError
 from crossdomain.jobs.consent_now import withdrawals_version, withdrawn_now
 from crossdomain.jobs.model import Input, JobContext
 from crossdomain.recommend.settings import RecommendSettings
@@ -16,6 +20,8 @@ from crossdomain.settings import Settings
 
 if TYPE_CHECKING:
     from crossdomain.recommend.interactions import Ints, Items, Known, Pairs, People
+    from crossdomain.recommend.offline.log import Log
+    from crossdomain.recommend.offline.training import Recipe
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,7 @@ def config(settings: Settings) -> dict[str, Any]:
         "domains": settings.domains,
         "tz": settings.tz,
         "withdrawals": withdrawals_version(settings),
+        "recipe": _recipe_document(settings),
     }
 
 
@@ -69,10 +76,14 @@ def read_behaviour(ctx: JobContext, settings: RecommendSettings, spans: Sequence
 
     domains = ctx.settings.domains
     zone = ctx.settings.tz
-    rows = [_arrow(ctx, pairs_sql(settings), {"first": first, "last": last, "tz": zone}) for first, last in spans]
+    rows = {
+        (first, last): _arrow(ctx, pairs_sql(settings), {"first": first, "last": last, "tz": zone})
+        for first, last in dict.fromkeys(spans)
+    }
     people = read_people(_arrow(ctx, people_sql(withdrawn_now(ctx.lake, ctx.tables))), domains)
-    items = read_items(rows, _arrow(ctx, CATALOGUE_SQL), domains)
-    return Behaviour(people, items, [read_pairs(part, people, items) for part in rows])
+    items = read_items(list(rows.values()), _arrow(ctx, CATALOGUE_SQL), domains)
+    pairs = {span: read_pairs(part, people, items) for span, part in rows.items()}
+    return Behaviour(people, items, [pairs[span] for span in spans])
 
 
 @dataclass(frozen=True)
@@ -97,11 +108,23 @@ class Histories:
 
         rows = _arrow(
             self.ctx,
-            "SELECT account, item, weight, last_age, owned, rejected FROM coded "
+            "SELECT account, item, weight, last_age, last_at, owned, rejected FROM coded "
             "WHERE person >= $first AND person < $last ORDER BY account, item",
             {"first": persons.start, "last": persons.stop},
         )
         return Known.of(coded_pairs(rows), self.people, self.items, self.settings, persons)
+
+    def log(self) -> Log:
+        """Everybody's consented evidence, as the ranker's sources learn from it; all of it lies in memory."""
+        from crossdomain.recommend.interactions import coded_pairs
+        from crossdomain.recommend.logs import log_of, names_of
+
+        rows = _arrow(
+            self.ctx,
+            "SELECT account, item, weight, last_age, last_at, owned, rejected FROM coded WHERE last_age IS NOT NULL "
+            "ORDER BY account, item",
+        )
+        return log_of(coded_pairs(rows), self.people, names_of(self.people, self.items), self.settings)
 
     def ages(self) -> tuple[Ints, Ints, Ints]:
         """Item, days since the last positive event, and how many accounts have that, by item and age."""
@@ -112,6 +135,39 @@ class Histories:
         )
         item, age, accounts = (rows[name].to_numpy() for name in ("item", "age", "n"))
         return item, age, accounts
+
+
+def day_began(day: date, tz: str) -> int:
+    """The first moment of a business day, in seconds since 1970."""
+    return int(datetime.combine(day, time(), ZoneInfo(tz)).timestamp())
+
+
+def recipe(settings: Settings, chosen: RecommendSettings) -> Recipe:
+    """Settings of the ranker and its sources: those that ``crossdomain model tune`` found, else the defaults.
+
+    Raises:
+        InputError: The file is no recipe; the message names it.
+    """
+    from crossdomain.recommend.offline.training import Recipe
+    from crossdomain.recommend.ranked import default_recipe
+
+    found = _recipe_document(settings)
+    return default_recipe(chosen) if found is None else Recipe.from_document(found, where=str(_recipe_path(settings)))
+
+
+def _recipe_path(settings: Settings) -> Path:
+    return settings.include / "recommendations" / "recipe.json"
+
+
+def _recipe_document(settings: Settings) -> dict[str, Any] | None:
+    path = _recipe_path(settings)
+    if not path.exists():
+        return None
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is no recipe of crossdomain model tune: {error}") from error
+    return found
 
 
 def read_histories(ctx: JobContext, settings: RecommendSettings, first: date, last: date) -> Histories:
@@ -128,8 +184,8 @@ def read_histories(ctx: JobContext, settings: RecommendSettings, first: date, la
         ctx.con.register(name, codes)
     ctx.con.execute(
         "CREATE OR REPLACE TEMP TABLE coded AS "
-        "SELECT person, a.code AS account, i.code AS item, i.domain, weight, last_age, owned, rejected FROM found "
-        "JOIN account_codes a USING (account) JOIN item_codes i USING (domain, item_id) ORDER BY person"
+        "SELECT person, a.code AS account, i.code AS item, i.domain, weight, last_age, last_at, owned, rejected "
+        "FROM found JOIN account_codes a USING (account) JOIN item_codes i USING (domain, item_id) ORDER BY person"
     )
     ctx.con.execute("DROP TABLE found")
     for name in ("account_codes", "item_codes"):

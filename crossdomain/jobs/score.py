@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from crossdomain.jobs.behaviour import Histories, config, event_window, first_day, read_histories, recommend_settings
+from crossdomain.jobs.behaviour import (
+    Histories,
+    config,
+    day_began,
+    event_window,
+    first_day,
+    read_histories,
+    recommend_settings,
+)
 from crossdomain.jobs.due_again import read_due
 from crossdomain.jobs.model import Input, Job, JobContext
 from crossdomain.jobs.promoting import promotion_config, promotions
+from crossdomain.jobs.ranking import load_ranker
 from crossdomain.jobs.recommendation_variants import arms, trial_versions, variant_config, variant_inputs
 from crossdomain.jobs.shown import freshness, greatest_topics, list_inputs, read_shown, topic_mixtures
 from crossdomain.settings import Settings
@@ -18,6 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from crossdomain.recommend.score import Served
+    from crossdomain.recommend.settings import RecommendSettings
 
 _COVERAGE = """
 WITH known AS (SELECT DISTINCT k.person, c.domain AS target_domain FROM coded c JOIN person_keys k ON k.code = c.person
@@ -52,8 +63,8 @@ fairness AS (
   FROM exposed GROUP BY ALL
 )
 SELECT target_domain, segment, source, f.people, round(f.people / reached.people, 6) AS share,
-  source <> 'als' AS falls_back, f.items, round(f.items / o.items, 6) AS catalogue_share, mean_score, rows,
-  creators, top_creator_share, creator_gini
+  source NOT IN ('als', 'ranker') AS falls_back, f.items, round(f.items / o.items, 6) AS catalogue_share, mean_score,
+  rows, creators, top_creator_share, creator_gini
 FROM found f JOIN reached USING (target_domain, segment) LEFT JOIN on_sale o USING (target_domain)
 LEFT JOIN fairness USING (target_domain, segment, source) ORDER BY ALL
 """
@@ -81,7 +92,9 @@ def build(ctx: JobContext) -> None:
     )
     if settings.buy_again:
         audience = replace(audience, due=read_due(ctx, histories, audience.offered))
-    champions, under = _champions(ctx), arms(ctx, histories.people.person)
+    champions, under = _champions(ctx, settings), arms(ctx, histories.people.person)
+    if any(served.ranker for served in champions.values()):
+        audience = replace(audience, log=histories.log(), moment=day_began(ctx.ds + timedelta(days=1), ctx.settings.tz))
     trials = {} if under is None else _trials(ctx, champions)
     scorer = Scorer(audience, champions, settings, under, trials)
     taken_up = ctx.write_blocks(
@@ -115,7 +128,7 @@ def _coverage(ctx: JobContext, histories: Histories) -> pa.Table:
     return found
 
 
-def _champions(ctx: JobContext) -> dict[str, Served]:
+def _champions(ctx: JobContext, settings: RecommendSettings) -> dict[str, Served]:
     from crossdomain.recommend.als import from_files
     from crossdomain.recommend.score import Served
 
@@ -124,8 +137,14 @@ def _champions(ctx: JobContext) -> dict[str, Served]:
         version: from_files("model", ctx.models.load(model, version)) for _, model, version in rows if model == "als"
     }
     told = ctx.con.execute("SELECT target_domain, segment, serves FROM serving.transfer ORDER BY ALL").fetchall()
+    rankers = {version: load_ranker(ctx, version, settings) for _, model, version in rows if model == "ranker"}
     return {
-        domain: Served(version, models.get(version), {part: serves for name, part, serves in told if name == domain})
+        domain: Served(
+            version,
+            models.get(version),
+            {part: serves for name, part, serves in told if name == domain},
+            rankers.get(version),
+        )
         for domain, _, version in rows
     }
 
@@ -136,7 +155,7 @@ def _trials(ctx: JobContext, champions: dict[str, Served]) -> dict[str, Served]:
     from crossdomain.recommend.score import Served
 
     known = {served.version: served.model for served in champions.values()}
-    standing = {name: ("als" if one.model else "popularity", one.version) for name, one in champions.items()}
+    standing = {name: (one.kind, one.version) for name, one in champions.items()}
     versions = trial_versions(ctx, standing)
     for version in sorted(set(versions.values()) - set(known)):
         known[version] = from_files("model", ctx.models.load("als", version))
@@ -149,7 +168,7 @@ def _config(settings: Settings) -> dict[str, Any]:
 
 JOB = Job(
     name="score",
-    version=7,
+    version=8,
     inputs=(
         event_window(),
         Input(table="derived.people"),

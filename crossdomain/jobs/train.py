@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
-from datetime import date, timedelta
+from datetime import date
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from crossdomain.jobs.behaviour import Behaviour, config, event_window, first_day, read_behaviour, recommend_settings
 from crossdomain.jobs.model import Input, Job, JobContext
+from crossdomain.jobs.ranking import learn_ranker, ranked_raters, save_ranker, test_windows
 from crossdomain.recommend.settings import RecommendSettings
 
 if TYPE_CHECKING:
@@ -21,7 +23,10 @@ if TYPE_CHECKING:
     from crossdomain.recommend.transfer import Transfer
 
 KIND = "als"
-"""Kind of the model in the model store."""
+RANKER = "ranker"
+"""Kinds of the models in the model store."""
+WINDOWS = 3
+"""Spans of test days that the ranker and its twin learn from."""
 
 
 def build(ctx: JobContext) -> None:
@@ -57,15 +62,11 @@ def _train(
     from crossdomain.recommend.interactions import taste
 
     first = first_day(ctx.ds, settings)
-    test_from = ctx.ds - timedelta(days=settings.test_days - 1)
-    cut = test_from - timedelta(days=1 + settings.gap_days)
-    spans = [(first, ctx.ds), (first, cut), (first, test_from - timedelta(days=1)), (test_from, ctx.ds)]
-    if settings.patience:
-        earlier = cut - timedelta(days=settings.test_days)
-        spans += [(first, earlier), (first, earlier), (earlier + timedelta(days=1), cut)]
-    behaviour = read_behaviour(ctx, settings, spans)
+    windows = test_windows(first, ctx.ds, settings, WINDOWS if settings.ranker_people else 1 + bool(settings.patience))
+    cut = windows[0][0][1]
+    behaviour = read_behaviour(ctx, settings, [(first, ctx.ds), *chain.from_iterable(windows)])
     split = split_of(behaviour, behaviour.pairs[1:4], settings)
-    if settings.patience:
+    if settings.patience and len(windows) > 1:
         settings = replace(settings, iterations=_enough(behaviour, settings))
     evidence = taste(behaviour.pairs[0], behaviour.people, behaviour.items, settings)
     training = split.training(behaviour.items)
@@ -77,10 +78,19 @@ def _train(
         metadata = _metadata(ctx, settings, first, cut, trained.sizes())
         version = ctx.models.save(KIND, {**files, card.FILE: card.describe(metadata).encode()}, metadata)
         ctx.note(**trained.sizes(), pairs_per_second=round(trained.rate))
+    learned, tested = learn_ranker(ctx, settings, behaviour, split, windows) if settings.ranker_people else (None, None)
+    ranker = None
+    if learned is not None:
+        sizes = {"pairs": len(learned.tested.stage.train)}
+        ranker = save_ranker(ctx, learned, _metadata(ctx, settings, first, cut, sizes))
     raters = _raters(ctx, settings, behaviour, split, before, twin, version)
+    if tested is not None:
+        rankers = [row["model_version"] for row in before.values() if row["model"] == RANKER]
+        raters += ranked_raters(ctx, settings, split, tested, learned, ranker, rankers)
     measured = evaluate(split, raters, behaviour.items, settings)
     domains = sorted(ctx.settings.domains)
-    champions = [_decide(domain, measured, before.get(domain), version, settings, overdue) for domain in domains]
+    standing = [(model, name) for model, name in ((KIND, version), (RANKER, ranker)) if name]
+    champions = [_decide(domain, measured, before.get(domain), standing, settings, overdue) for domain in domains]
     transfer = _transfer(ctx, measured, champions, settings)
     ctx.note(trained=version is not None, **device_note(settings))
     return measured.metrics, champions, transfer
@@ -165,7 +175,7 @@ def _decide(
     domain: str,
     measured: Evaluation,
     before: dict[str, Any] | None,
-    version: str | None,
+    standing: Sequence[tuple[str, str]],
     settings: RecommendSettings,
     overdue: set[str],
 ) -> Champion:
@@ -175,7 +185,6 @@ def _decide(
         return Rated(model, name, measured.of(name, model, domain, "all", METRIC))
 
     incumbent = rated(before["model"], before["model_version"]) if before else None
-    standing = [(KIND, version)] if version else []
     challengers = [
         rated(model, name)
         for model, name in [*standing, (POPULAR, POPULAR)]
@@ -200,7 +209,7 @@ def _transfer(
     import numpy as np
 
     from crossdomain.recommend.champion import METRIC, POPULAR
-    from crossdomain.recommend.transfer import OWN_SIDE, SEGMENTS, decide
+    from crossdomain.recommend.transfer import SEGMENTS, decide, own_side
 
     nobody = np.zeros(0)
     rows = ctx.con.execute("SELECT target_domain, segment, serves FROM previous.transfer").fetchall()
@@ -209,17 +218,18 @@ def _transfer(
     for champion in champions:
         target, version = champion.target_domain, champion.model_version
         (other,) = set(ctx.settings.domains) - {target}
-        for segment in SEGMENTS if champion.model == KIND else ():
-            transferred = measured.of(version, KIND, target, segment, METRIC)
+        for segment in SEGMENTS if champion.model in (KIND, RANKER) else ():
+            transferred = measured.of(version, champion.model, target, segment, METRIC)
             without = {
                 name: measured.of(name if name == POPULAR else version, name, target, segment, METRIC)
-                for name in (POPULAR, OWN_SIDE)
+                for name in (POPULAR, own_side(champion.model))
             }
             found.append(
                 decide(
                     target,
                     f"{other}>{target}",
                     segment,
+                    champion.model,
                     version,
                     nobody if transferred is None else transferred,
                     {name: values for name, values in without.items() if values is not None} or {POPULAR: nobody},
@@ -275,7 +285,7 @@ def _table(rows: Sequence[Any], kind: type[Any]) -> pa.Table:
 
 JOB = Job(
     name="train",
-    version=3,
+    version=4,
     inputs=(
         event_window(),
         Input(table="derived.people"),

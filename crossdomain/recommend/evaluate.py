@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from typing import Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -60,8 +61,53 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Rater:
-    """Anything that scores by a product of vectors, popularity being a product of length one.
+class Question:
+    """People who are asked about in one domain, and what may be used and shown.
+
+    Attributes:
+        target: Index of the domain whose items are ranked.
+        units: The people.
+        blind: Which of them are asked about without their history in the domain.
+        evidence: Their confidences at the cut, people × items, without what is hidden.
+        seen: What they had met, people × items, without what is hidden.
+        candidates: Items that are ranked, ascending.
+        items: All items.
+        threads: Threads.
+    """
+
+    target: int
+    units: Ints
+    blind: Bools
+    evidence: sp.csr_matrix
+    seen: sp.csr_matrix
+    candidates: Ints
+    items: Items
+    threads: int
+
+
+class Rater(Protocol):
+    """Anything that ranks items for people.
+
+    Attributes:
+        version: Version of the model, or the name of the baseline.
+        name: What it is; ``serving.model_metrics`` says which there are.
+        own_side: Whether it uses what people did in the target domain only; it is then measured on warm people.
+    """
+
+    @property
+    def version(self) -> str: ...  # noqa: D102
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def own_side(self) -> bool: ...  # noqa: D102
+
+    def lists(self, question: Question, length: int) -> Ints:
+        """The best candidates that each person has not seen, people × length, best first; -1 where there are fewer."""
+
+
+@dataclass(frozen=True)
+class VectorRater:
+    """Scores by a product of vectors, popularity being a product of length one.
 
     Attributes:
         version: Version of the model, or the name of the baseline.
@@ -84,6 +130,18 @@ class Rater:
         if self.fold is None:
             return np.ones((evidence.shape[0], 1), dtype=np.float32)
         return fold_in(self.fold, evidence, items, self.regularization, threads=threads)
+
+    def lists(self, question: Question, length: int) -> Ints:
+        """See ``Rater``; ties go to the smaller item."""
+        candidates, items, evidence = question.candidates, question.items, question.evidence
+        lists = np.full((len(question.units), length), -1, dtype=np.int64)
+        if self.own_side:
+            evidence = hide(evidence, items, np.arange(evidence.shape[0]), 1 - question.target)
+        people = self.people(evidence, items, question.threads)
+        excluded = question.seen[:, candidates].tocsr()
+        for block in rank_blocks(people, self.factors[candidates], excluded, length, threads=question.threads):
+            lists[block.rows] = np.where(block.item >= 0, candidates[np.maximum(block.item, 0)], -1)
+        return lists
 
 
 @dataclass(frozen=True)
@@ -149,20 +207,20 @@ class _Panel:
     hidden: Bools
 
 
-def als_rater(version: str, model: AlsModel, items: Items, boosts: Floats) -> Rater:
+def als_rater(version: str, model: AlsModel, items: Items, boosts: Floats) -> VectorRater:
     """A trained model as a rater of a run's items; unknown items score 0."""
     fold, _ = model.aligned(items)
-    return Rater(version, "als", boosted(fold, boosts), fold, model.regularization)
+    return VectorRater(version, "als", boosted(fold, boosts), fold, model.regularization)
 
 
-def own_side_rater(rater: Rater) -> Rater:
+def own_side_rater(rater: VectorRater) -> VectorRater:
     """The same vectors without what people did in the other domain."""
     return replace(rater, name=OWN_SIDE, own_side=True)
 
 
-def popularity_rater(name: str, scores: Floats) -> Rater:
+def popularity_rater(name: str, scores: Floats) -> VectorRater:
     """A baseline that gives everybody the same scores; its version is its name."""
-    return Rater(name, name, scores.astype(np.float32)[:, None])
+    return VectorRater(name, name, scores.astype(np.float32)[:, None])
 
 
 def boosted(factors: Factors, boosts: Floats) -> Factors:
@@ -199,11 +257,9 @@ def evaluate(split: Split, raters: Sequence[Rater], items: Items, settings: Reco
         for panel in _panels(split, items, target):
             measured = [rater for rater in raters if panel.segment == "warm" or not rater.own_side]
             truth = _new(split, panel.units, span)
+            question = _question(split, panel, items, target, candidates, settings.threads)
             for rater in measured:
-                evidence, seen = _visible(split, panel, items, target)
-                if rater.own_side:
-                    evidence = hide(evidence, items, np.arange(evidence.shape[0]), 1 - target)
-                lists = _ranked(rater, evidence, seen, items, candidates, settings)
+                lists = _none(panel) if question is None else rater.lists(question, max(CUTOFFS))
                 values[rater.version, rater.name, items.domains[target], panel.segment] = measure(lists, truth)
             for rater in measured:
                 own = values[rater.version, rater.name, items.domains[target], panel.segment]
@@ -270,31 +326,19 @@ def _new(split: Split, units: Ints, span: slice) -> sp.csr_matrix:
     return truth
 
 
-def _visible(split: Split, panel: _Panel, items: Items, target: int) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+def _question(
+    split: Split, panel: _Panel, items: Items, target: int, candidates: Ints, threads: int
+) -> Question | None:
+    """None where there is nobody, or nothing to rank."""
+    if not len(candidates) or not len(panel.units):
+        return None
     blind = np.flatnonzero(panel.hidden)
-    return (
-        hide(split.evidence[panel.units], items, blind, target),
-        hide(split.seen[panel.units], items, blind, target),
-    )
+    evidence, seen = (hide(matrix[panel.units], items, blind, target) for matrix in (split.evidence, split.seen))
+    return Question(target, panel.units, panel.hidden, evidence, seen, candidates, items, threads)
 
 
-def _ranked(
-    rater: Rater,
-    evidence: sp.csr_matrix,
-    seen: sp.csr_matrix,
-    items: Items,
-    candidates: Ints,
-    settings: RecommendSettings,
-) -> Ints:
-    length = max(CUTOFFS)
-    lists = np.full((evidence.shape[0], length), -1, dtype=np.int64)
-    if not len(candidates) or not evidence.shape[0]:
-        return lists
-    people = rater.people(evidence, items, settings.threads)
-    excluded = seen[:, candidates].tocsr()
-    for block in rank_blocks(people, rater.factors[candidates], excluded, length, threads=settings.threads):
-        lists[block.rows] = np.where(block.item >= 0, candidates[np.maximum(block.item, 0)], -1)
-    return lists
+def _none(panel: _Panel) -> Ints:
+    return np.full((len(panel.units), max(CUTOFFS)), -1, dtype=np.int64)
 
 
 def _metric(

@@ -63,9 +63,9 @@ def pairs_sql(settings: RecommendSettings) -> str:
     ``last``) and ``tz``, the business time zone: an event counts on the day of its time, since the opening
     partition holds all history. Columns: account, domain, item_id, weight (decayed sum; DECIMAL, so that the
     sum does not depend on the order of the rows), last_age (days since the last positive event, null without
-    one), owned (bought and not given back since), rejected. A rejection takes back evidence of the same
-    instant or before; only accounts in ``derived.people`` count. Items that are one product
-    (``derived.duplicate_items``) count as one: what somebody has under another id is not new to them.
+    one), last_at (seconds since 1970 of that event), owned (bought and not given back since), rejected. A rejection
+    takes back evidence of the same instant or before; only accounts in ``derived.people`` count. Items that are one
+    product (``derived.duplicate_items``) count as one: what somebody has under another id is not new to them.
     """
     weights = " ".join(f"WHEN '{name}' THEN {weight!r}" for name, weight in sorted(settings.weights.items()))
     lowest = RATING_WEIGHTS[-1][1]
@@ -92,7 +92,7 @@ rejections AS (
   SELECT account, domain, item_id, max(ts) AS rejected_at FROM signals WHERE rejects GROUP BY ALL
 ),
 standing AS (
-  SELECT s.account, s.domain, s.item_id, s.event_type, s.age, s.strength, r.rejected_at,
+  SELECT s.account, s.domain, s.item_id, s.event_type, s.ts, s.age, s.strength, r.rejected_at,
     s.strength > 0 AND (r.rejected_at IS NULL OR s.ts > r.rejected_at) AS counts
   FROM signals s LEFT JOIN rejections r USING (account, domain, item_id)
   WHERE s.strength > 0 OR s.rejects
@@ -100,6 +100,7 @@ standing AS (
 SELECT account, domain, item_id,
   coalesce(sum(CASE WHEN counts THEN (strength * {decay})::DECIMAL(18, 9) END), 0)::DOUBLE AS weight,
   (min(age) FILTER (WHERE counts))::INTEGER AS last_age,
+  epoch(max(ts) FILTER (WHERE counts))::BIGINT AS last_at,
   coalesce(bool_or(event_type = 'purchase') FILTER (WHERE counts), false) AS owned,
   bool_or(rejected_at IS NOT NULL) AS rejected
 FROM standing GROUP BY account, domain, item_id ORDER BY account, domain, item_id
@@ -221,6 +222,7 @@ class Pairs:
         item: Index into ``Items``.
         weight: Decayed sum of event weights; 0 where a rejection took all back, or where it is very old.
         last_age: Days since the last positive event; -1 without one.
+        last_at: Time of that event in seconds since 1970; -1 without one.
         owned: Bought and not given back since.
         rejected: Refunded, disliked, hidden or complained about at any time of the window.
     """
@@ -229,6 +231,7 @@ class Pairs:
     item: Ints
     weight: Floats
     last_age: Ints
+    last_at: Ints
     owned: Bools
     rejected: Bools
 
@@ -324,12 +327,12 @@ def read_pairs(rows: pa.Table, people: People, items: Items) -> Pairs:
     account = _positions(_binary(rows["account"]), people.account)
     item = items.codes(_strings(rows["domain"]), _strings(rows["item_id"]))
     order = np.lexsort((item, account))
-    last_age = pc.fill_null(rows["last_age"].cast(pa.int64()), -1)
     return Pairs(
         account=account[order],
         item=item[order],
         weight=np.asarray(rows["weight"], dtype=np.float64)[order],
-        last_age=np.asarray(last_age, dtype=np.int64)[order],
+        last_age=_or_none(rows["last_age"])[order],
+        last_at=_or_none(rows["last_at"])[order],
         owned=_bools(rows["owned"])[order],
         rejected=_bools(rows["rejected"])[order],
     )
@@ -337,12 +340,12 @@ def read_pairs(rows: pa.Table, people: People, items: Items) -> Pairs:
 
 def coded_pairs(rows: pa.Table) -> Pairs:
     """Pairs whose accounts and items are positions already, in their order."""
-    last_age = pc.fill_null(rows["last_age"].cast(pa.int64()), -1)
     return Pairs(
         account=np.asarray(rows["account"], dtype=np.int64),
         item=np.asarray(rows["item"], dtype=np.int64),
         weight=np.asarray(rows["weight"], dtype=np.float64),
-        last_age=np.asarray(last_age, dtype=np.int64),
+        last_age=_or_none(rows["last_age"]),
+        last_at=_or_none(rows["last_at"]),
         owned=_bools(rows["owned"]),
         rejected=_bools(rows["rejected"]),
     )
@@ -403,13 +406,21 @@ def hide(matrix: sp.csr_matrix, items: Items, units: Ints, domain: int) -> sp.cs
     return copy
 
 
+def evidence_of(pairs: Pairs, allowed: Bools, settings: RecommendSettings) -> tuple[Ints, Floats]:
+    """Positions of the allowed pairs that count as evidence, and their weights.
+
+    A weight is capped at ``pair_cap``, an account's items at the ``max_items`` heaviest (ties: the first items).
+    """
+    use = np.flatnonzero(pairs.positive & allowed)
+    weight = np.minimum(pairs.weight[use], settings.pair_cap)
+    heaviest = _heaviest(pairs.account[use], pairs.item[use], weight, settings.max_items)
+    return use[heaviest], weight[heaviest]
+
+
 def _confidence(
     pairs: Pairs, row: Ints, allowed: Bools, shape: tuple[int, int], settings: RecommendSettings
 ) -> sp.csr_matrix:
-    use = pairs.positive & allowed
-    weight = np.minimum(pairs.weight[use], settings.pair_cap)
-    kept = np.flatnonzero(use)[_heaviest(pairs.account[use], pairs.item[use], weight, settings.max_items)]
-    weight = np.minimum(pairs.weight[kept], settings.pair_cap)
+    kept, weight = evidence_of(pairs, allowed, settings)
     matrix = _matrix(row[kept], pairs.item[kept], weight, shape)
     matrix.data = (1.0 + settings.alpha * np.minimum(matrix.data, settings.pair_cap)).astype(np.float32)
     return matrix.astype(np.float32)
@@ -468,6 +479,11 @@ def _strings(column: pa.ChunkedArray) -> pa.Array:
 
 def _bools(column: pa.ChunkedArray) -> Bools:
     return np.asarray(_whole(column).cast(pa.bool_()), dtype=bool)
+
+
+def _or_none(column: pa.ChunkedArray) -> Ints:
+    """Whole numbers; -1 for nulls."""
+    return np.asarray(pc.fill_null(column.cast(pa.int64()), -1), dtype=np.int64)
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:

@@ -15,13 +15,16 @@ from crossdomain.recommend.champion import POPULAR
 from crossdomain.recommend.folding import REASONS
 from crossdomain.recommend.interactions import Floats, Ints, Items
 
-SOURCES = ("als", "als_own_side", "popular", "fallback", "unpersonalised", "promoted", "buy_again")
-"""``als``: the champion's scores. ``als_own_side``: its scores from what the person did in the target domain only,
-because the other side does not help people like this. ``popular``: popularity, because it is the champion, or because
-the other side does not help. ``fallback``: popularity, because the model knows nothing of the person.
-``unpersonalised``: the list that everybody gets, because the person does not consent to personalisation; nothing of the
-person was used. Of single rows in personal lists: ``promoted``: a pin. ``buy_again``: bought before and due again."""
-MODELLED = tuple(SOURCES.index(name) for name in ("als", "als_own_side"))
+SOURCES = (
+    "als", "als_own_side", "popular", "fallback", "unpersonalised", "promoted", "buy_again", "ranker", "ranker_own_side"
+)  # fmt: skip
+"""``als``, ``ranker``: the champion's scores. ``als_own_side``, ``ranker_own_side``: its scores from what the person did
+in the target domain only, because the other side does not help people like this. ``popular``: popularity, because it is
+the champion, or because the other side does not help. ``fallback``: popularity, because the model knows nothing of the
+person. ``unpersonalised``: the list that everybody gets, because the person does not consent to personalisation;
+nothing of the person was used. Of single rows in personal lists: ``promoted``: a pin. ``buy_again``: bought before and
+due again."""
+MODELLED = tuple(SOURCES.index(name) for name in ("als", "als_own_side", "ranker", "ranker_own_side"))
 RULES = "rules"
 """What stands for the model version of a pin."""
 PURCHASES = "purchases"
@@ -51,6 +54,7 @@ class Lists:
         source: Index into ``SOURCES``.
         because: One axis more: the items of the person's history that a recommendation rests on; -1 for none.
         rule: The rule that promotes the row; -1 for none.
+        popular: Whether a model ranks the item for its popularity above all, and no history is to be named.
     """
 
     item: npt.NDArray[np.int32]
@@ -58,6 +62,7 @@ class Lists:
     source: npt.NDArray[np.int8]
     because: npt.NDArray[np.int32]
     rule: npt.NDArray[np.int16]
+    popular: npt.NDArray[np.bool_]
 
     @classmethod
     def empty(cls, persons: int, targets: int, k: int) -> Lists:
@@ -69,6 +74,7 @@ class Lists:
             source=np.zeros(shape, dtype=np.int8),
             because=np.full((*shape, REASONS), -1, dtype=np.int32),
             rule=np.full(shape, -1, dtype=np.int16),
+            popular=np.zeros(shape, dtype=bool),
         )
 
 
@@ -105,7 +111,7 @@ class Encoder:
             _dictionary(item, self.items.item_id),
             pa.array(lists.score[filled]),
             _dictionary(source, pa.array(SOURCES, pa.string())),
-            self._reason(source, lists.because[filled], lists.rule[filled]),
+            self._reason(source, lists.because[filled], lists.rule[filled], lists.popular[filled]),
             self._version(source, place),
             self._variant(persons, person, source),
         ]
@@ -128,13 +134,19 @@ class Encoder:
         return pa.array(self.arms.names, pa.string()).take(pa.array(code, mask=none))
 
     def _reason(
-        self, source: npt.NDArray[np.int8], because: npt.NDArray[np.int32], rule: npt.NDArray[np.int16]
+        self,
+        source: npt.NDArray[np.int8],
+        because: npt.NDArray[np.int32],
+        rule: npt.NDArray[np.int16],
+        popular: npt.NDArray[np.bool_],
     ) -> pa.DictionaryArray:
         plain = {"popular": reasons.POPULAR, "als": reasons.TASTE, "unpersonalised": reasons.POPULAR_WITH_ALL,
                  "promoted": reasons.PROMOTED}  # fmt: skip
         texts = [reasons.encode(code) for code in plain.values()]
-        of_source = {**dict.fromkeys(SOURCES, "popular"), **{name: name for name in plain}, "als_own_side": "als"}
+        of_source = {**dict.fromkeys(SOURCES, "popular"), **{name: name for name in plain}}
+        of_source |= {SOURCES[modelled]: "als" for modelled in MODELLED}
         code = np.array([list(plain).index(of_source[name]) for name in SOURCES], dtype=np.int32)[source]
+        code[popular & np.isin(source, MODELLED)] = list(plain).index("popular")
         again = source == SOURCES.index("buy_again")
         owing = (because[:, 0] >= 0) & ~again
         items = len(self.items)

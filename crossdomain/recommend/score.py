@@ -22,7 +22,13 @@ from crossdomain.recommend.evaluate import boosted
 from crossdomain.recommend.folding import Factors
 from crossdomain.recommend.interactions import Bools, Floats, Ints, Items, Known, People, hide
 from crossdomain.recommend.list_rows import SOURCES, Encoder, Lists
+from crossdomain.recommend.offline.answering import Pool
+from crossdomain.recommend.offline.log import Log
+from crossdomain.recommend.offline.training import Recommender
 from crossdomain.recommend.popularity import boost, popular_lists
+from crossdomain.recommend.ranked import KIND as RANKER
+from crossdomain.recommend.ranked import OWN_SIDE as RANKER_OWN_SIDE
+from crossdomain.recommend.ranked import RankedServer
 from crossdomain.recommend.reranking.diversity import Vectors, diversify
 from crossdomain.recommend.reranking.lists import are_in, cap_groups, merge, put_first, put_last
 from crossdomain.recommend.reranking.promotions import Promotions, keep_room, keep_to_rules, placed_pins, rules_of
@@ -40,14 +46,24 @@ class Served:
 
     Attributes:
         version: Its version.
-        model: Its model; None if popularity is the champion.
+        model: Its model; None if popularity is the champion, or a ranker.
         serves: By segment (``warm``: with evidence in the target domain; ``cold``: without) what is shown to it:
-            ``als``, ``als_own_side`` or popularity's name; ``als`` where nothing is said.
+            the kind of the champion, the same with ``_own_side``, or popularity's name; the champion where nothing is
+            said.
+        ranker: The ranker, if it is one.
     """
 
     version: str
     model: AlsModel | None
     serves: Mapping[str, str] = field(default_factory=dict)
+    ranker: Recommender | None = None
+
+    @property
+    def kind(self) -> str:
+        """``als``, ``ranker``, or popularity's name."""
+        if self.ranker is not None:
+            return RANKER
+        return POPULAR if self.model is None else "als"
 
 
 class Histories(Protocol):
@@ -89,6 +105,8 @@ class Audience:
         fresh: What the scores of all items are multiplied by because they are new; None where age does not count.
         promotions: Rules of the day; None where none is in force.
         due: What is due to be bought again; None where that does not count.
+        log: Everybody's evidence; None where no ranker serves.
+        moment: When the day ended, in seconds since 1970.
     """
 
     people: People
@@ -101,6 +119,8 @@ class Audience:
     fresh: Floats | None = None
     promotions: Promotions | None = None
     due: Due | None = None
+    log: Log | None = None
+    moment: int = 0
 
     @cached_property
     def offered(self) -> Bools:
@@ -210,6 +230,15 @@ class Scorer:
         return models
 
     @cached_property
+    def _rankers(self) -> dict[str, RankedServer]:
+        audience = self.audience
+        found = {}
+        for served in self.champions.values():
+            if served.ranker is not None and audience.log is not None:
+                found[served.version] = RankedServer(served.ranker, audience.log, audience.offered, audience.moment)
+        return found
+
+    @cached_property
     def _targets(self) -> list[_Target]:
         names = enumerate(sorted(self.audience.items.domains))
         return [self._target(place, name, self.champions[name]) for place, name in names]
@@ -251,10 +280,13 @@ class Scorer:
     @cached_property
     def _boosts(self) -> Floats:
         """Factors of the items' scores: popularity, freshness, promotions."""
+        return boost(self.audience.decayed, self.settings.popularity_power) * self._raises
+
+    @cached_property
+    def _raises(self) -> Floats:
+        """Factors of the items' scores that no model knows of: freshness, promotions."""
         audience = self.audience
-        factor = boost(audience.decayed, self.settings.popularity_power)
-        if audience.fresh is not None:
-            factor = factor * audience.fresh
+        factor = np.ones(len(audience.items)) if audience.fresh is None else audience.fresh
         return factor if audience.promotions is None else factor * audience.promotions.factor
 
     @cached_property
@@ -287,16 +319,49 @@ class Scorer:
             yield ARM_SOURCES[code], personal & (source == code)
 
     def _champion(self, block: _Block, target: _Target, members: Bools) -> None:
-        if target.served.model is None:
+        if target.served.kind == POPULAR:
             self._popular(block, target, np.flatnonzero(members), "popular")
             return
         warm = np.diff(block.known.evidence[:, self.audience.items.span(target.domain)].indptr) > 0
         for segment, part in (("warm", members & warm), ("cold", members & ~warm)):
-            serves = target.served.serves.get(segment, "als")
+            serves = target.served.serves.get(segment, target.served.kind)
             if serves == POPULAR:
                 self._popular(block, target, np.flatnonzero(part), "popular")
+            elif target.served.kind == RANKER:
+                self._ranking(block, target, part, serves)
             else:
                 self._modelled(block, target, part, serves)
+
+    def _ranking(self, block: _Block, target: _Target, members: Bools, source: str) -> None:
+        """Lists by the ranker, and by popularity for whom nothing is known of that it may use."""
+        ranker, own_side = self._rankers[target.served.version], source == RANKER_OWN_SIDE
+        units = np.arange(block.persons.start, block.persons.stop)
+        informed = ranker.informed(target.domain, units, own_side=own_side)
+        self._popular(block, target, np.flatnonzero(members & ~informed), "fallback")
+        rows = np.flatnonzero(members & informed)
+        if not len(rows):
+            return
+        unwanted = block.known.unwanted[rows]
+        pool, queries = ranker.pool(target.domain, units[rows], unwanted, self._raises, own_side=own_side)
+        item, score = self._of_pool(pool)
+        item, score = self._reranked(block, rows, item, score)
+        self._write(block, target, rows, item, score, source)
+        shown = block.lists.item[rows, target.place].astype(np.int64)
+        own = block.lists.source[rows, target.place] == SOURCES.index(source)
+        because, popular = ranker.because(queries, np.where(own, shown, -1), pool, own_side=own_side)
+        kept = block.lists.because[rows, target.place]
+        block.lists.because[rows, target.place] = np.where(own[:, :, None], because, kept)
+        block.lists.popular[rows, target.place] = popular & own
+
+    def _of_pool(self, pool: Pool) -> tuple[Ints, Floats]:
+        """The best by score; of what rules raise no more than they allow."""
+        width = self.settings.top_k * (_POOL if self._ranks_again else 1)
+        promotions, raised = self.audience.promotions, self._raised[pool.item]
+        item, score = pool.best(~raised, width)
+        if promotions is None or not raised.any():
+            return item, score
+        kept, kept_score = keep_to_rules(*pool.best(raised, width * _POOL), promotions)
+        return merge(item, score, kept[:, : promotions.room], kept_score[:, : promotions.room])
 
     def _modelled(self, block: _Block, target: _Target, members: Bools, source: str) -> None:
         """Lists by the model, and by popularity for whom it knows nothing of; so too where there is no model."""

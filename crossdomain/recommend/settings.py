@@ -54,6 +54,7 @@ class RecommendSettings:
             before the test days reaches on them; 0 for all sweeps, without that third training.
         test_days: Last days that the metrics are measured on; the evaluated twin does not see them.
         gap_days: Days between the twin's training and the test days.
+        ranker_people: Fewest people whose new items label a ranker; with fewer there is none. 0 for no ranker at all.
         cold_share: Share of two-sided people whose one side is hidden from the twin, to measure people who
             are known on the other side only.
         min_test_people: With fewer test people a comparison of models says nothing and is not made.
@@ -89,6 +90,7 @@ class RecommendSettings:
     patience: int = 0
     test_days: int = 7
     gap_days: int = 0
+    ranker_people: int = 300
     cold_share: float = 0.2
     min_test_people: int = 10
     tolerance: float = 0.0
@@ -110,7 +112,7 @@ class RecommendSettings:
             "window_days": 0, "half_life_days": 0, "popularity_half_life_days": 0, "alpha": 0, "gap_days": 0,
             "factors": 1, "iterations": 1, "test_days": 1, "min_test_people": 1, "train_every_days": 1,
             "top_k": 1, "threads": 1, "max_items": 1, "tolerance": 0, "cold_share": 0, "popularity_power": 0,
-            "patience": 0, "creator_cap": 0, "topic_cap": 0, "repeat_days": 0,
+            "ranker_people": 0, "patience": 0, "creator_cap": 0, "topic_cap": 0, "repeat_days": 0,
             "mmr_lambda": 0, "fresh_boost": 0, "buy_again": 0,
         }  # fmt: skip
         for name, least in at_least.items():
@@ -126,7 +128,7 @@ class RecommendSettings:
                 raise InputError(f"{_PREFIX}{name.upper()} is a share, at most 1, not {getattr(self, name)}")
         if self.device not in DEVICES:
             raise InputError(f"{_PREFIX}DEVICE must be one of {', '.join(DEVICES)}, not {self.device!r}")
-        before_test = self.test_days * (2 if self.patience else 1) + self.gap_days
+        before_test = (self.test_days + self.gap_days) * (2 if self.patience else 1)
         if 0 < self.window_days <= before_test:
             validated = f" and as many to validate on (PATIENCE={self.patience})" if self.patience else ""
             raise InputError(

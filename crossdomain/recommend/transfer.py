@@ -12,18 +12,19 @@ from typing import Literal
 
 import numpy as np
 
-from crossdomain.recommend.champion import METRIC
-from crossdomain.recommend.evaluate import OWN_SIDE, rounded
+from crossdomain.recommend.champion import METRIC, POPULAR
+from crossdomain.recommend.evaluate import rounded
 from crossdomain.recommend.interactions import Floats
 from crossdomain.stats.paired import PairedComparison, compare_pairs
 
-TRANSFER = "als"
-"""What serves a segment that the other side helps."""
 SEGMENTS = ("warm", "cold")
 
 Verdict = Literal["helps", "does_not_help", "unclear", "too_few"]
 
-__all__ = ["OWN_SIDE", "SEGMENTS", "TRANSFER", "Transfer", "decide"]
+
+def own_side(model: str) -> str:
+    """Name of a model that uses what people did in the target domain only."""
+    return f"{model}_own_side"
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ def decide(
     target_domain: str,
     direction: str,
     segment: str,
+    model: str,
     model_version: str,
     transferred: Floats,
     without: Mapping[str, Floats],
@@ -88,11 +90,13 @@ def decide(
         target_domain: Whose items are ranked.
         direction: ``from>to``.
         segment: ``warm`` or ``cold``.
+        model: What the champion is: ``als`` or ``ranker``.
         model_version: The champion.
         transferred: Its metric for each test person, with the other side.
         without: By name what can be served without it, and its metric for the same people; the best mean is compared,
             a tie goes to the first.
-        before: What served the segment the day before; None on the first day.
+        before: What served the segment the day before; None on the first day. What it says of another kind of model
+            holds for this one.
         min_people: Fewest test people that a comparison needs.
     """
     name = max(without, key=lambda one: float(np.mean(without[one])) if len(without[one]) else 0.0)
@@ -100,7 +104,7 @@ def decide(
     tested = n >= max(min_people, 2)
     found = compare_pairs(without[name], transferred) if tested else None
     verdict = _verdict(found)
-    serves = _serves(verdict, before, name)
+    serves = _serves(verdict, before, name, model)
     return Transfer(
         target_domain=target_domain,
         direction=direction,
@@ -129,12 +133,14 @@ def _verdict(found: PairedComparison | None) -> Verdict:
     return "does_not_help" if found.high < 0 else "unclear"
 
 
-def _serves(verdict: Verdict, before: str | None, without: str) -> str:
+def _serves(verdict: Verdict, before: str | None, without: str, model: str) -> str:
     if verdict == "helps" or (verdict == "too_few" and before is None):
-        return TRANSFER
+        return model
     if verdict == "does_not_help" or before is None:
         return without
-    return before
+    if before == POPULAR:
+        return before
+    return own_side(model) if before.endswith(own_side("")) else model
 
 
 def _reason(verdict: Verdict, found: PairedComparison | None, n: int, min_people: int, before: str | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -170,10 +170,27 @@ def learn(plan: Plan, recipe: Recipe, *, without: Sequence[str] = ()) -> Recomme
     """
     settings = recipe.ranker
     last = [prepared(stage, recipe.sources, settings) for stage in plan.validation]
+    before = [stage for stages in plan.labels[: settings.stages] for stage in stages]
+    earlier = (prepared(stage, recipe.sources, settings) for stage in before)
+    return learn_from(last, earlier, recipe, without=without)
+
+
+def learn_from(
+    last: Sequence[Prepared], earlier: Iterable[Prepared], recipe: Recipe, *, without: Sequence[str] = ()
+) -> Recommender:
+    """As ``learn``, from stages whose sources have learned already.
+
+    Args:
+        last: What the number of trees and the use is decided on.
+        earlier: Stages that are learned from; they are looked at one by one.
+        recipe: Settings; the sources are those of the stages.
+        without: Features to leave out.
+    """
+    settings = recipe.ranker
     learning: list[Examples] = []
-    for stages in plan.labels[: settings.stages]:
-        learning += _examples([prepared(stage, recipe.sources, settings) for stage in stages], settings, without)
-    judged = last
+    for one in earlier:
+        learning += _examples([one], settings, without)
+    judged = list(last)
     if not learning:
         learning = _examples([one.half(0) for one in last], settings, without)
         judged = [one.half(1) for one in last]

@@ -11,8 +11,8 @@ import scipy.sparse as sp
 from implicit.cpu.als import AlternatingLeastSquares
 from threadpoolctl import threadpool_limits
 
-from crossdomain.recommend.folding import Folding
-from crossdomain.recommend.offline.log import Log, Names
+from crossdomain.recommend.folding import REASONS, Folding
+from crossdomain.recommend.offline.log import Codes, Log, Names
 from crossdomain.recommend.offline.sources.base import Asked, Block, Source, person_weights, sided
 
 
@@ -96,13 +96,22 @@ class Als(Source):
             scores *= np.power(counts[asked.span] + 1, np.float32(self.popularity_power))
         return scores
 
+    def explain(self, state: Any, asked: Asked, item: Codes) -> Codes:
+        """What adds most to the scores of the first start."""
+        starts, _ = state
+        first: Folds = starts[0]
+        return first.reasons(asked.history.names, self._confidence(asked, "all"), item)
+
     def vectors(self, folds: Folds, asked: Asked, view: str = "all") -> Block:
         """Least-squares vectors of people; what they did not meet is a weak no only in domains they are known in."""
+        return folds.people(asked.history.names, self._confidence(asked, view))
+
+    def _confidence(self, asked: Asked, view: str) -> sp.csr_matrix:
         weighed = asked.weighed(
             place_decay=self.place_decay, half_life_days=self.half_life_days, across=self.across, view=view
         )
         weighed.data *= self.alpha
-        return folds.people(asked.history.names, weighed)
+        return weighed
 
 
 @dataclass(frozen=True)
@@ -128,6 +137,13 @@ class Folds:
             found = np.zeros((len(people), out.shape[1]), dtype=np.float32)
             self._folding(names, domains).people(confidence[people], found)
             out[people] = found
+        return out
+
+    def reasons(self, names: Names, confidence: sp.csr_matrix, item: Codes) -> Codes:
+        """The items of the histories that add most to the scores of some items; see ``Source.explain``."""
+        out = np.full((*item.shape, REASONS), -1, dtype=np.int32)
+        for people, domains in sided(names, confidence):
+            out[people] = self._folding(names, domains).reasons(confidence[people], item[people].astype(np.int64))
         return out
 
     def _folding(self, names: Names, domains: tuple[int, ...]) -> Folding:

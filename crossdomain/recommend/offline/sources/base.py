@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from crossdomain.recommend.folding import REASONS
 from crossdomain.recommend.interactions import Bools, Ints
 from crossdomain.recommend.offline.log import Codes, Log, Names
 from crossdomain.recommend.offline.protocols import DAY
@@ -113,6 +114,20 @@ class Source:
     def score(self, state: Any, asked: Asked, view: str = "all") -> Block:
         """Scores of all items of the target domain, people × items, higher is better; finite."""
         raise NotImplementedError
+
+    def explain(self, state: Any, asked: Asked, item: Codes) -> Codes:
+        """The items of each history that add most to the scores of some items.
+
+        Args:
+            state: What ``learn`` gave.
+            asked: People.
+            item: People × k items of the target domain; -1 for none.
+
+        Returns:
+            People × k × ``REASONS`` items, the strongest first, ties to the earlier item; -1 where fewer add anything,
+            and for all of a source whose scores are no sum over the history.
+        """
+        return np.full((*item.shape, REASONS), -1, dtype=np.int32)
 
     def key(self) -> tuple[Any, ...]:
         """Names what ``learn`` gives: sources with the same key share it."""

@@ -9,8 +9,9 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 import scipy.sparse as sp
 
+from crossdomain.recommend.folding import REASONS
 from crossdomain.recommend.offline.kernels import add_dense_rows, add_sparse_rows, compiled
-from crossdomain.recommend.offline.log import Log
+from crossdomain.recommend.offline.log import Codes, Log
 from crossdomain.recommend.offline.sources.base import Asked, Block, Source, person_weights
 
 _PEOPLE_WORK = 2e8
@@ -77,6 +78,13 @@ class ItemKnn(Source):
             place_decay=self.place_decay, half_life_days=self.half_life_days, across=self.across, view=view
         )
         return product(weighed, state, asked.span)
+
+    def explain(self, state: Any, asked: Asked, item: Codes) -> Codes:
+        """What is most similar, weighed as it is for the score."""
+        weighed = asked.weighed(
+            place_decay=self.place_decay, half_life_days=self.half_life_days, across=self.across, view="all"
+        )
+        return strongest(weighed, state, item)
 
 
 @dataclass(frozen=True)
@@ -176,6 +184,61 @@ def product(weighed: sp.csr_matrix, weights: Weights, span: slice) -> Block:
     else:
         add_sparse_rows(*left, weights.indptr, weights.indices, weights.data, span.start, out)
     return out
+
+
+def strongest(weighed: sp.csr_matrix, weights: Weights, item: Codes) -> Codes:
+    """The cells of each row that add most to ``weighed @ weights`` at some columns; see ``Source.explain``."""
+    weighed.sort_indices()
+    out = np.full((*item.shape, REASONS), -1, dtype=np.int32)
+    left = (weighed.indptr, weighed.indices, weighed.data)
+    if isinstance(weights, np.ndarray):
+        _strongest_dense(*left, weights, item, out)
+    else:
+        weights.sort_indices()
+        _strongest_sparse(*left, weights.indptr, weights.indices, weights.data, item, out)
+    return out
+
+
+@compiled
+def _keep_strongest(value: Any, name: Any, best: Any, chosen: Any) -> None:
+    """Puts a value in its place among the greatest so far; names come ascending, so ties go to the earlier."""
+    place = len(best) - 1
+    if value <= best[place]:
+        return
+    while place > 0 and best[place - 1] < value:
+        best[place], chosen[place] = best[place - 1], chosen[place - 1]
+        place -= 1
+    best[place], chosen[place] = value, name
+
+
+@compiled
+def _strongest_dense(indptr: Any, indices: Any, data: Any, weights: Any, item: Any, out: Any) -> None:
+    best = np.zeros(out.shape[2])
+    for row in range(len(item)):
+        for place in range(item.shape[1]):
+            if item[row, place] < 0:
+                continue
+            best[:] = 0
+            for at in range(indptr[row], indptr[row + 1]):
+                value = data[at] * weights[indices[at], item[row, place]]
+                _keep_strongest(value, indices[at], best, out[row, place])
+
+
+@compiled
+def _strongest_sparse(
+    indptr: Any, indices: Any, data: Any, w_indptr: Any, w_indices: Any, w_data: Any, item: Any, out: Any
+) -> None:
+    best = np.zeros(out.shape[2])
+    for row in range(len(item)):
+        for place in range(item.shape[1]):
+            if item[row, place] < 0:
+                continue
+            best[:] = 0
+            for at in range(indptr[row], indptr[row + 1]):
+                begin, end = w_indptr[indices[at]], w_indptr[indices[at] + 1]
+                found = begin + np.searchsorted(w_indices[begin:end], item[row, place])
+                if found < end and w_indices[found] == item[row, place]:
+                    _keep_strongest(data[at] * w_data[found], indices[at], best, out[row, place])
 
 
 @compiled

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 
-from crossdomain.recommend.offline.log import Log
+from crossdomain.recommend.offline.log import Codes, Log
 from crossdomain.recommend.offline.protocols import DAY
 from crossdomain.recommend.offline.sources.base import Asked, Block, Source
-from crossdomain.recommend.offline.sources.knn import Weights, compact, greatest, product
+from crossdomain.recommend.offline.sources.knn import Weights, compact, greatest, product, strongest
 
 
 @dataclass(frozen=True)
@@ -81,3 +81,7 @@ class Transitions(Source):
     def score(self, state: Any, asked: Asked, view: str = "all") -> Block:
         """Sum over the weighed history of what followed."""
         return product(asked.weighed(place_decay=self.place_decay, view=view), state, asked.span)
+
+    def explain(self, state: Any, asked: Asked, item: Codes) -> Codes:
+        """What is followed most often, weighed as it is for the score."""
+        return strongest(asked.weighed(place_decay=self.place_decay), state, item)
