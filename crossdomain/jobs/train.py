@@ -81,7 +81,9 @@ def _train(
     learned, tested = learn_ranker(ctx, settings, behaviour, split, windows) if settings.ranker_people else (None, None)
     ranker = None
     if learned is not None:
-        sizes = {"pairs": len(learned.tested.stage.train)}
+        known = learned.tested.stage.train
+        sizes = {"people": int((known.matrix.getnnz(axis=1) > 0).sum()), "items": int((known.counts > 0).sum()),
+                 "pairs": int(known.matrix.nnz)}  # fmt: skip
         ranker = save_ranker(ctx, learned, _metadata(ctx, settings, first, cut, sizes))
     raters = _raters(ctx, settings, behaviour, split, before, twin, version)
     if tested is not None:

@@ -21,14 +21,14 @@ def describe(metadata: Mapping[str, Any]) -> str:
     """The card of a model from its metadata, without results."""
     first, second = metadata["domains"]
     settings = metadata["settings"]
+    ranks = metadata["model"] == "ranker"
     return "\n".join(
         [
             f"# Model card: {metadata['model']}, trained to {metadata['trained_to']}",
             "",
             "## Model",
             "",
-            "Confidence-weighted alternating least squares over the items of both domains (Hu, Koren, Volinsky, 2008). "
-            "It holds item factors only: people are folded in from their history when they are scored.",
+            *(_ranker(metadata) if ranks else [_ALS]),
             "",
             f"- Libraries: {_listed(dict(sorted(metadata['libraries'].items())))}; device {metadata['device']}.",
             f"- Settings: {_listed({name: settings[name] for name in _SETTINGS if name in settings})}.",
@@ -49,13 +49,33 @@ def describe(metadata: Mapping[str, Any]) -> str:
             "",
             "## Limits",
             "",
-            "- Items that nobody met before the training have no vector and are not recommended by the model.",
-            "- What is popular is recommended more: scores carry popularity to the power "
+            "- Items that nobody met are not recommended by the model.",
+            "- It recommends what is new to the person: what was met within the window is not shown again."
+            if ranks
+            else "- What is popular is recommended more: scores carry popularity to the power "
             f"{settings['popularity_power']}.",
             "- Tests are on what people met by themselves or were shown: they favour what was shown.",
             "",
         ]
     )
+
+
+_ALS = (
+    "Confidence-weighted alternating least squares over the items of both domains (Hu, Koren, Volinsky, 2008). "
+    "It holds item factors only: people are folded in from their history when they are scored."
+)
+
+
+def _ranker(metadata: Mapping[str, Any]) -> list[str]:
+    answers = ", ".join(f"{name} by {what}" for name, what in sorted(metadata["gates"].items()))
+    return [
+        f"Gradient-boosted trees ({metadata['trees']}; LambdaMART, Burges, 2010) over the scores of several sources, "
+        "what is known of the item and of the person, labelled with what people met next. It holds nothing of a "
+        "person: the sources learn from the day's behaviour whenever it is used.",
+        "",
+        f"- Sources: {', '.join(metadata['sources'])}.",
+        f"- Who answers: {answers}. A single source answers where the trees were not better on validation.",
+    ]
 
 
 def results(

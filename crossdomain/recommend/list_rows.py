@@ -18,10 +18,10 @@ from crossdomain.recommend.interactions import Floats, Ints, Items
 SOURCES = (
     "als", "als_own_side", "popular", "fallback", "unpersonalised", "promoted", "buy_again", "ranker", "ranker_own_side"
 )  # fmt: skip
-"""``als``, ``ranker``: the champion's scores. ``als_own_side``, ``ranker_own_side``: its scores from what the person did
-in the target domain only, because the other side does not help people like this. ``popular``: popularity, because it is
-the champion, or because the other side does not help. ``fallback``: popularity, because the model knows nothing of the
-person. ``unpersonalised``: the list that everybody gets, because the person does not consent to personalisation;
+"""``als``, ``ranker``: the champion's scores. ``als_own_side``, ``ranker_own_side``: its scores from what the person
+did in the target domain only, because the other side does not help people like this. ``popular``: popularity, because
+it is the champion, or because the other side does not help. ``fallback``: popularity, because the model knows nothing
+of the person. ``unpersonalised``: the list that everybody gets, because the person does not consent to personalisation;
 nothing of the person was used. Of single rows in personal lists: ``promoted``: a pin. ``buy_again``: bought before and
 due again."""
 MODELLED = tuple(SOURCES.index(name) for name in ("als", "als_own_side", "ranker", "ranker_own_side"))

@@ -35,7 +35,7 @@ KIND = "ranker"
 """Kind of the model in the model store, and its name where models are measured."""
 OWN_SIDE = "ranker_own_side"
 """The same, people known by what they did in the target domain only."""
-_MOST_LABELLED = 20_000
+_MOST_LABELLED = 10_000
 _DEFAULT = (
     "popularity", "decayed_popularity", "segment_popularity", "item_knn", "transitions", "als", "vector_mapping"
 )  # fmt: skip
@@ -79,7 +79,8 @@ def default_recipe(settings: RecommendSettings) -> Recipe:
         "decayed_popularity": {"half_life_days": settings.popularity_half_life_days},
         "als": {"factors": 32, "regularization": 5.0},
     }
-    return Recipe({name: SOURCES[name](**given.get(name, {})) for name in _DEFAULT}, RankerSettings(per_source=50))
+    ranker = RankerSettings(rounds=100, patience=15, learning_rate=0.1, leaves=15, negatives=30, per_source=50)
+    return Recipe({name: SOURCES[name](**given.get(name, {})) for name in _DEFAULT}, ranker)
 
 
 def stage_of(window: Window, hidden: tuple[Ints, Ints], seed: int) -> Stage:

@@ -18,6 +18,10 @@ from crossdomain.recommend.offline.protocols import Queries
 from crossdomain.recommend.offline.ranking import LIST_LENGTH, Ranking, blocks, side_by_side
 
 
+_MANY_ROWS = 400_000
+"""Rows from which on trees are grown by several threads: below, they wait for each other, above all on a busy machine."""
+
+
 @dataclass(frozen=True)
 class RankerSettings:
     """LambdaMART (Burges, From RankNet to LambdaRank to LambdaMART, 2010) as LightGBM trains it.
@@ -228,12 +232,13 @@ def _gain(watch: Examples, score: Any) -> float:
 def _grown(data: Any, settings: RankerSettings, rounds: int, *, held: Any = None) -> Any:
     import lightgbm as lgb
 
+    threads = settings.threads if len(data.data) >= _MANY_ROWS else 1
     options = {
         "objective": "lambdarank", "metric": "ndcg", "eval_at": [10], "learning_rate": settings.learning_rate,
         "num_leaves": settings.leaves, "min_data_in_leaf": settings.least_rows, "lambda_l2": settings.ridge,
         "feature_fraction": settings.columns, "bagging_fraction": settings.rows, "bagging_freq": 1,
         "bagging_by_query": True, "lambdarank_truncation_level": settings.truncation, "deterministic": True,
-        "force_row_wise": True, "seed": settings.seed, "num_threads": settings.threads, "verbosity": -1,
+        "force_row_wise": True, "seed": settings.seed, "num_threads": threads, "verbosity": -1,
         "max_bin": 127, "feature_pre_filter": False,
     }  # fmt: skip
     if held is None:

@@ -3,20 +3,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from crossdomain.recommend.transfer import OWN_SIDE, TRANSFER, decide
+from crossdomain.recommend.evaluate import OWN_SIDE
+from crossdomain.recommend.transfer import decide, own_side
 
 N = 50
 BASE = np.linspace(0, 0.4, N)
 JITTER = np.where(np.arange(N) % 2, 0.02, -0.02)
 POPULAR = "decayed_popularity"
+TRANSFER = "als"
 
 
-def asked(shift, *, before=None, n=N, without=None):
+def asked(shift, *, before=None, n=N, without=None, model="als"):
     given = without or {POPULAR: BASE[:n]}
     return decide(
         "beauty",
         "knowledge>beauty",
         "cold",
+        model,
         "v1",
         (BASE + shift + JITTER)[:n],
         given,
@@ -56,3 +59,8 @@ def test_it_stands_against_the_better_of_what_there_is_without():
     found = asked(0.05, without={POPULAR: BASE, OWN_SIDE: BASE + 0.1})
     assert (found.without, found.serves) == (OWN_SIDE, OWN_SIDE)
     assert asked(0.2, without={POPULAR: BASE, OWN_SIDE: BASE}).without == POPULAR, "a tie goes to the simpler"
+
+
+def test_what_was_decided_of_another_kind_of_champion_holds_for_the_new_one():
+    stands = [asked(0.0, before=before, model="ranker").serves for before in (TRANSFER, OWN_SIDE, POPULAR, "ranker")]
+    assert stands == ["ranker", own_side("ranker"), POPULAR, "ranker"]
