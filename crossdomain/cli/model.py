@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -55,6 +56,46 @@ def weights(
         title=f"event weights learned for {date}, {found.trials} trials",
         facts=facts,
         columns=("target", "test people", "NDCG@10 in force", "learned", "difference, 95 %"),
+        rows=rows,
+    )
+
+
+@app.command("tune")
+def tune(
+    date: Annotated[str, typer.Option(help="Business day whose inputs of training are read.")],
+    trials: Annotated[int, typer.Option(min=1, help="Settings that are tried for each source.")] = 24,
+    budget: Annotated[float, typer.Option(min=0, help="Seconds after which no trial starts; 0 for no limit.")] = 0.0,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write; else include/recommendations/recipe.json, which is in force.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Search the settings of the ranker and its sources on validation days, and measure them once on the test days."""
+    import json as json_module
+
+    from crossdomain.jobs.behaviour import recipe_path
+    from crossdomain.jobs.learning_recipe import learn_recipe
+    from crossdomain.storage.home import write_whole
+
+    settings = Settings.from_env()
+    found = learn_recipe(settings, parse_day(date), trials=trials, budget=budget)
+    path = out or recipe_path(settings)
+    recipe = found.recipe.as_document()
+    write_whole(path, (json_module.dumps(recipe, indent=1, sort_keys=True) + "\n").encode())
+    rows = [
+        [domain, one["people"], one["value_before"], one["value"], f"{one['low']} to {one['high']}"]
+        for domain, one in found.test.items()
+        if one is not None
+    ]
+    show(
+        {"written": str(path), "recipe": recipe, "test": found.test},
+        json=json,
+        title=f"settings of the ranker for {date}, in {path}",
+        facts={
+            **{f"NDCG@10 on validation, {name}": f"{value:.4f}" for name, value in recipe["validation"].items()},
+            "keep them": "where an interval below lies above 0; else delete the file",
+        },
+        columns=("target", "test people", "NDCG@10 in force", "found", "difference, 95 %"),
         rows=rows,
     )
 

@@ -152,15 +152,16 @@ def recipe(settings: Settings, chosen: RecommendSettings) -> Recipe:
     from crossdomain.recommend.ranked import default_recipe
 
     found = _recipe_document(settings)
-    return default_recipe(chosen) if found is None else Recipe.from_document(found, where=str(_recipe_path(settings)))
+    return default_recipe(chosen) if found is None else Recipe.from_document(found, where=str(recipe_path(settings)))
 
 
-def _recipe_path(settings: Settings) -> Path:
+def recipe_path(settings: Settings) -> Path:
+    """Where the ranker's settings lie, if ``crossdomain model tune`` has found some."""
     return settings.include / "recommendations" / "recipe.json"
 
 
 def _recipe_document(settings: Settings) -> dict[str, Any] | None:
-    path = _recipe_path(settings)
+    path = recipe_path(settings)
     if not path.exists():
         return None
     try:

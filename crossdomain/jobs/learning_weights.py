@@ -21,6 +21,7 @@ from crossdomain.settings import Settings
 
 if TYPE_CHECKING:
     from crossdomain.recommend.evaluate import Evaluation
+    from crossdomain.recommend.interactions import Floats
 
 STEPS = (0.0, 0.5, 2.0)
 """What the weight of a type is multiplied by in a trial."""
@@ -111,24 +112,28 @@ def _validated(ctx: JobContext, settings: RecommendSettings) -> float:
 def _tested(
     ctx: JobContext, base: RecommendSettings, best: RecommendSettings
 ) -> dict[str, dict[str, float | int] | None]:
+    before, after = (_values(ctx, _measured(ctx, one, ctx.ds)) for one in (base, best))
+    return {domain: compared(before[domain], values) for domain, values in after.items()}
+
+
+def compared(before: Floats | None, after: Floats | None) -> dict[str, float | int] | None:
+    """A choice against what is in force, on the same people: means, difference and its paired 95 % interval.
+
+    None with fewer than two people, or where one of them was not measured.
+    """
     from crossdomain.stats.paired import compare_pairs
 
-    before, after = (_values(ctx, _measured(ctx, one, ctx.ds)) for one in (base, best))
-    found: dict[str, dict[str, float | int] | None] = {}
-    for domain, values in after.items():
-        if len(values) < 2:
-            found[domain] = None
-            continue
-        compared = compare_pairs(before[domain], values)
-        found[domain] = {
-            "people": len(values),
-            "value": round(float(values.mean()), 6),
-            "value_before": round(float(before[domain].mean()), 6),
-            "difference": round(compared.estimate, 6),
-            "low": round(compared.low, 6),
-            "high": round(compared.high, 6),
-        }
-    return found
+    if before is None or after is None or len(after) < 2:
+        return None
+    found = compare_pairs(before, after)
+    return {
+        "people": len(after),
+        "value": round(float(after.mean()), 6),
+        "value_before": round(float(before.mean()), 6),
+        "difference": round(found.estimate, 6),
+        "low": round(found.low, 6),
+        "high": round(found.high, 6),
+    }
 
 
 def _measured(ctx: JobContext, settings: RecommendSettings, last: date) -> Evaluation:

@@ -59,9 +59,19 @@ def learn_ranker(
         split: The test days, with the people whose histories are hidden.
         windows: As ``test_windows`` gives them.
     """
+    from crossdomain.recommend.ranked import learn_day
+
+    found = windows_of(ctx, settings, behaviour, windows)
+    return learn_day(found, split.hidden, recipe(ctx.settings, settings), settings), found[0]
+
+
+def windows_of(
+    ctx: JobContext, settings: RecommendSettings, behaviour: Behaviour, windows: Sequence[tuple[Span, Span, Span]]
+) -> list[Window]:
+    """What was known before each span of test days, and what was met on them; arguments as for ``learn_ranker``."""
     from crossdomain.recommend.interactions import met
     from crossdomain.recommend.logs import log_of, names_of
-    from crossdomain.recommend.ranked import Window, learn_day
+    from crossdomain.recommend.ranked import Window
 
     people, items = behaviour.people, behaviour.items
     names = names_of(people, items)
@@ -74,11 +84,10 @@ def learn_ranker(
             day_began(days[0], ctx.settings.tz),
         )
 
-    found = [
+    return [
         window(*behaviour.pairs[1 + 3 * number : 4 + 3 * number], days=days)
         for number, (_, _, days) in enumerate(windows)
     ]
-    return learn_day(found, split.hidden, recipe(ctx.settings, settings), settings), found[0]
 
 
 def save_ranker(ctx: JobContext, learned: Learned, metadata: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 from crossdomain.recommend.folding import REASONS
 from crossdomain.recommend.interactions import Bools, Floats, Ints
-from crossdomain.recommend.offline.features import Features, Fitted
+from crossdomain.recommend.offline.features import Features, Fitted, Values
 from crossdomain.recommend.offline.kernels import best_columns
 from crossdomain.recommend.offline.log import Codes
 from crossdomain.recommend.offline.protocols import Queries, Stage
@@ -20,7 +20,8 @@ from crossdomain.recommend.offline.ranking import Closed, asked_block, blocks, s
 from crossdomain.recommend.offline.training import Recommender
 from crossdomain.recommend.topk import DIGITS
 
-_PLACE = "_place"
+_TELLING = 10
+"""Places of a source that are good enough for a reason."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Pool:
         row: Query of each candidate.
         item: The item.
         score: Rounded; higher is better; that of a ranker, ``log(1 + exp(x))`` of its output x, is above 0.
-        source: Index of the source in which the candidate has the best place.
+        source: Index of the source that the candidate is told to come from.
         rows: Number of queries.
     """
 
@@ -139,10 +140,20 @@ class Answerer:
     def _ranked(self, features: Features, queries: Queries, rows: slice) -> tuple[Ints, Ints, Floats, Ints]:
         found = features.block(queries, rows)
         raw = self.recommender.ranker.score(found.values, queries.domain).astype(np.float64)
-        places = [at for at, name in enumerate(features.names) if name.endswith(_PLACE)]
-        source = found.values[:, places].argmin(axis=1)
         row = np.repeat(np.arange(len(found.indptr) - 1), np.diff(found.indptr)) + rows.start
-        return row, found.item.astype(np.int64), np.logaddexp(0, raw), source
+        return row, found.item.astype(np.int64), np.logaddexp(0, raw), self._sources(features.names, found.values)
+
+    def _sources(self, names: Sequence[str], values: Values) -> Ints:
+        """The source that each candidate is told to come from.
+
+        One that can name items and has the candidate among its best ``_TELLING``, the best place first; else that with
+        the best place. Ties go to the first source.
+        """
+        places = values[:, [names.index(f"{one.source.name}_place") for one in self.fitted]]
+        explains = np.array([one.source.explains for one in self.fitted])
+        telling = np.where(explains & (places <= np.log2(1 + _TELLING)), places, np.inf)
+        chosen: Ints = np.where(np.isfinite(telling).any(axis=1), telling.argmin(axis=1), places.argmin(axis=1))
+        return chosen
 
     def _single(self, number: int, queries: Queries, rows: slice, most: int) -> tuple[Ints, Ints, Floats, Ints]:
         one = self.fitted[number]

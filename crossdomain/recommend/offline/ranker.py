@@ -17,9 +17,8 @@ from crossdomain.recommend.offline.kernels import compiled
 from crossdomain.recommend.offline.protocols import Queries
 from crossdomain.recommend.offline.ranking import LIST_LENGTH, Ranking, blocks, side_by_side
 
-
 _MANY_ROWS = 400_000
-"""Rows from which on trees are grown by several threads: below, they wait for each other, above all on a busy machine."""
+"""Rows from which on trees are grown by several threads; below, they wait for each other."""
 
 
 @dataclass(frozen=True)

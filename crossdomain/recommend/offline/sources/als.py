@@ -62,6 +62,7 @@ class Als(Source):
         "across": (1, 0.75, 0.5, 0.25),
     }
     costly: ClassVar[Mapping[str, tuple[float, ...]]] = {"starts": (4,)}
+    explains: ClassVar[bool] = True
 
     def learn(self, train: Log, *, seed: int, threads: int) -> tuple[list[Folds], Block]:
         """Item factors of each start to fold in with, and how many people met each item."""

@@ -95,6 +95,7 @@ class Source:
         space: Values of each setting that a search may try.
         costly: Values that it may try at the end, for the best settings only.
         views: Histories it may be asked with; see ``Asked.weighed``.
+        explains: Whether ``explain`` names items.
     """
 
     name: ClassVar[str]
@@ -102,6 +103,7 @@ class Source:
     space: ClassVar[Mapping[str, tuple[float, ...]]] = {}
     costly: ClassVar[Mapping[str, tuple[float, ...]]] = {}
     views: ClassVar[tuple[str, ...]] = ("all",)
+    explains: ClassVar[bool] = False
 
     def applies(self, train: Log) -> bool:
         """Whether the source makes sense, and is affordable, on this log."""

@@ -63,6 +63,7 @@ class ItemKnn(Source):
         "across": (1, 0.75, 0.5, 0.25),
     }
     views: ClassVar[tuple[str, ...]] = ("all", "within", "across", "last", "day")
+    explains: ClassVar[bool] = True
 
     def learn(self, train: Log, *, seed: int, threads: int) -> Weights:
         """Similarities, items of the history × items that are scored."""

@@ -57,6 +57,7 @@ class Transitions(Source):
         "place_decay": (0.9, 0.8, 0.6, 0.4),
     }
     views: ClassVar[tuple[str, ...]] = ("all", "last")
+    explains: ClassVar[bool] = True
 
     def learn(self, train: Log, *, seed: int, threads: int) -> Weights:
         """Weights of the pairs, items of the history × items that followed."""
