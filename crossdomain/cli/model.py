@@ -75,12 +75,13 @@ def tune(
 
     from crossdomain.jobs.behaviour import recipe_path
     from crossdomain.jobs.learning_recipe import learn_recipe
+    from crossdomain.recommend.ranked import recipe_document
     from crossdomain.storage.home import write_whole
 
     settings = Settings.from_env()
     found = learn_recipe(settings, parse_day(date), trials=trials, budget=budget)
     path = out or recipe_path(settings)
-    recipe = found.recipe.as_document()
+    recipe = recipe_document(found.recipe)
     write_whole(path, (json_module.dumps(recipe, indent=1, sort_keys=True) + "\n").encode())
     rows = [
         [domain, one["people"], one["value_before"], one["value"], f"{one['low']} to {one['high']}"]

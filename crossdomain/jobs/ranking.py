@@ -93,7 +93,7 @@ def windows_of(
 def save_ranker(ctx: JobContext, learned: Learned, metadata: Mapping[str, Any]) -> str:
     """Stores the ranker with its twin and its card; returns its version."""
     from crossdomain.recommend import card
-    from crossdomain.recommend.ranked import KIND, to_files
+    from crossdomain.recommend.ranked import KIND, recipe_document, to_files
 
     ranker = learned.model.ranker
     described = {
@@ -105,7 +105,7 @@ def save_ranker(ctx: JobContext, learned: Learned, metadata: Mapping[str, Any]) 
             ctx.settings.domains[domain]: "the ranker" if gate.ships else gate.best_source
             for domain, gate in sorted(learned.model.gates.items())
         },
-        "recipe": learned.model.recipe.as_document(),
+        "recipe": recipe_document(learned.model.recipe),
     }
     ctx.note(ranker={"sources": described["sources"], "trees": ranker.rounds, "answers": described["gates"]})
     files = to_files("model", learned.model) | to_files("twin", learned.twin)

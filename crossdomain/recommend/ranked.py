@@ -237,11 +237,18 @@ class RankedServer:
         return self._ready(target, own_side=own_side)[1]
 
 
+def recipe_document(recipe: Recipe) -> dict[str, Any]:
+    """The settings of a ranker and its sources without the number of threads, which changes nothing."""
+    found = recipe.as_document()
+    del found["ranker"]["threads"]
+    return found
+
+
 def to_files(name: str, recommender: Recommender) -> dict[str, bytes]:
     """Files of a ranker, without pickle: ``<name>.json``, and the text of each booster, ``<name>_<n>.txt``."""
     ranker, blend = recommender.ranker, recommender.ranker.blend
     content = {
-        "recipe": recommender.recipe.as_document(),
+        "recipe": recipe_document(recommender.recipe),
         "gates": {str(domain): asdict(gate) for domain, gate in sorted(recommender.gates.items())},
         "rounds": ranker.rounds,
         "boosters": len(ranker.boosters),

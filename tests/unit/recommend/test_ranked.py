@@ -155,7 +155,9 @@ def test_reasons_are_of_the_persons_own_history(world, lists):
     assert set(codes) <= {"because", "taste", "popular"}
 
 
-def test_running_twice_gives_the_same_rows_and_version(world, lists, tmp_path):
+def test_running_twice_gives_the_same_rows_and_version_however_many_threads(world, lists, tmp_path, monkeypatch):
+    threads = RecommendSettings.from_env
+    monkeypatch.setattr(RecommendSettings, "from_env", lambda **given: threads(**(given | {"threads": 1})))
     again = served(connect(*world, CATALOGUE), tmp_path)["serving.recommendations"]
     assert lists.equals(again), "version of the model included"
 
