@@ -54,7 +54,8 @@ class RecommendSettings:
             before the test days reaches on them; 0 for all sweeps, without that third training.
         test_days: Last days that the metrics are measured on; the evaluated twin does not see them.
         gap_days: Days between the twin's training and the test days.
-        ranker_people: Fewest people whose new items label a ranker; with fewer there is none. 0 for no ranker at all.
+        ranker_people: Fewest people whose new items label a ranker, those of both domains added up; with fewer there is
+            none. 0 for no ranker at all.
         cold_share: Share of two-sided people whose one side is hidden from the twin, to measure people who
             are known on the other side only.
         min_test_people: With fewer test people a comparison of models says nothing and is not made.
@@ -90,7 +91,7 @@ class RecommendSettings:
     patience: int = 0
     test_days: int = 7
     gap_days: int = 0
-    ranker_people: int = 300
+    ranker_people: int = 500
     cold_share: float = 0.2
     min_test_people: int = 10
     tolerance: float = 0.0
