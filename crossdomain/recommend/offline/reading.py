@@ -34,7 +34,8 @@ _TIMES = (_NUMBER, *(pa.timestamp(unit, zone) for unit in ("us", "ns") for zone 
 _TIMES_WANTED = (
     "seconds since 1970, or times like 2024-01-31 08:00:00, all rows in one form, with a zone (+08:00) or not"
 )
-_LATEST = 253_402_300_799  # the last second of the year 9999
+_SPAN = (-62_135_596_800, 253_402_300_799)
+"""First second of the year 1, last one of the year 9999."""
 _BARE_DATES = (19_000_101, 21_001_231)
 _SILENT = ("impression", "unsubscribe")
 """Types that say nothing about taste."""
@@ -189,8 +190,8 @@ def _seconds(column: pa.ChunkedArray, path: Path) -> pa.ChunkedArray:
     if pa.types.is_timestamp(column.type):
         return pc.divide(pc.cast(pc.cast(column, pa.timestamp("us"), safe=False), pa.int64()), 1_000_000)
     seconds = np.asarray(_cast(column, _NUMBER, "ts", path, _TIMES_WANTED))
-    late = ~(np.abs(seconds) <= _LATEST)
-    _refuse(late, "has a ts after the year 9999: give seconds since 1970; milliseconds are to be divided by 1000", path)
+    outside = ~((seconds >= _SPAN[0]) & (seconds <= _SPAN[1]))
+    _refuse(outside, "has a ts beyond the year 9999: give seconds since 1970, milliseconds divided by 1000", path)
     if ((seconds >= _BARE_DATES[0]) & (seconds <= _BARE_DATES[1])).all():
         raise InputError(f"{path}: ts looks like days without dashes ({seconds[0]:.0f}): give {_TIMES_WANTED}")
     return pa.chunked_array([pa.array(seconds.astype(np.int64))])

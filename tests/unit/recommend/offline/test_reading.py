@@ -64,8 +64,8 @@ def test_times_mean_the_same_in_every_form(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        (("1704153600000",), "row 1 has a ts after the year 9999.*milliseconds"),
-        (("1", "inf"), "row 2 has a ts after the year 9999"),
+        (("1704153600000",), "row 1 has a ts beyond the year 9999.*milliseconds"),
+        (("1", "inf"), "row 2 has a ts beyond the year 9999"),
         (("1", "", "2"), "row 2 has no ts: give a time to every row or to none"),
         (("1", "2", "yesterday"), "row 3: ts 'yesterday' is not seconds since 1970, or times like 2024-01-31"),
         (("2024-01-02", "2024-01-02", "2024-01-02T08:00:00+08:00"), "row 3: ts '2024-01-02T08:00:00.08:00' is not"),
