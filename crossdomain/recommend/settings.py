@@ -27,7 +27,6 @@ EVENT_WEIGHTS: Mapping[str, float] = {
 """Weight of one event as evidence of taste, relative to a purchase; other types weigh nothing."""
 RATING_WEIGHTS: tuple[tuple[float, float], ...] = ((4.0, 0.8), (2.5, 0.4))
 """(least rating, weight), on a scale to 5; a rating without a value weighs like the lowest step."""
-
 REJECTIONS: tuple[str, ...] = ("complaint", "dislike", "hide", "refund")
 """Events that take back all earlier evidence for their item; so does a rating below ``RATING_WEIGHTS``."""
 
