@@ -139,7 +139,7 @@ def _need(table: pa.Table, names: tuple[str, ...], path: Path) -> None:
     if missing := [name for name in names if name not in have]:
         raise InputError(
             f"{path} lacks the column {', '.join(missing)}; it has {', '.join(have)}"
-            + ("; separate the columns by commas" if len(have) == 1 else "")
+            + ("; separate the columns by commas" if set(have[0]) & set(";\t|") else "")
         )
     if twice := [name for name in have if have.count(name) > 1 and name in _READ]:
         raise InputError(f"{path} has the column {twice[0]} twice: leave one of them out")
