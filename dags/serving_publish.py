@@ -4,7 +4,8 @@
 never to an older day; with `CROSSDOMAIN_PUBLISH_DSN` set, swap the tables in PostgreSQL in one transaction.
 
 **Runs on** whatever writes serving tables: `topics`, `similar`, `bundles`, `pages`, `recommendations`,
-`recommendation_drift`, `experiments`, `quality` or `compliance`; each run checks what is new.
+`recommendation_drift`, `experiments`, `quality` or `compliance`; each run checks what is new, and while one publishes
+the others wait. Several run at once, since most find nothing to do and a queue of one would hold up the newest day.
 **Outputs** `serving/serving-<day>-<version>.duckdb`, `serving/CURRENT`. **Emits** `published`.
 
 **Rerun** clear the run of that day, or `crossdomain run publish --date D`.
@@ -35,7 +36,7 @@ from airflow.sdk import dag, get_current_context, task
         TOPICS | SIMILAR | BUNDLES | PAGES | EXPERIMENTS | RECOMMENDATIONS | RECOMMENDATION_DRIFT | QUALITY | COMPLIANCE
     ),
     doc_md=__doc__,
-    **dag_options(Tag.SERVING),
+    **dag_options(Tag.SERVING, runs=4),
 )
 def serving_publish() -> None:
     @task(outlets=[PUBLISHED])

@@ -82,6 +82,7 @@ def _question(
     from crossdomain.recommend.offline.protocols import Choices
     from crossdomain.recommend.offline.reading import read_events, read_items
     from crossdomain.recommend.offline.search import SearchSettings
+    from crossdomain.recommend.settings import RecommendSettings
 
     settings = Settings.from_env()
     choices = Choices(
@@ -89,7 +90,12 @@ def _question(
         strict=strict, seed=settings.seed,
     )  # fmt: skip
     search = SearchSettings(trials=trials, seconds=budget, seed=settings.seed, threads=settings.threads)
-    tables = (read_events(events), read_items(items) if items else None, read_events(test) if test else None)
+    weights = RecommendSettings.from_env().weights
+    tables = (
+        read_events(events, weights),
+        read_items(items) if items else None,
+        read_events(test, weights) if test else None,
+    )
     return Question(events, tables, Request(protocol, choices, search))
 
 

@@ -116,6 +116,8 @@ def airflow_environment(
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
         # A chain of days waits for the next look after every step; each look costs processor time.
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+        # Airflow misses the end of many short tasks until it looks again, by default after 5 s.
+        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         # The default of 5 s kills tasks while a busy small machine answers its first requests.
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
         **extra,

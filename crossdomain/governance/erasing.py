@@ -377,8 +377,10 @@ def _rewrite(ground: Ground, places: Places, specs: Sequence[TableSpec]) -> int:
 def _republish(ground: Ground) -> None:
     """Publishes the rewritten serving tables and deletes every older publication."""
     home = ground.lake.home
-    before = serving.current(home)
-    if before is not None:
+    with serving.one_publisher(home):
+        before = serving.current(home)
+        if before is None:
+            return
         found = serving.to_publish(ground.lake, ground.tables, before.ds)
         serving.publish(ground.lake, found, before.ds)
         serving.forget_others(home)

@@ -191,7 +191,8 @@ def _named_models(ground: Ground) -> Iterator[str]:
 def _keep_house(ground: Ground) -> None:
     """Puts small files together, and takes from disk what is no longer named and what killed tasks left."""
     maintain(ground.lake, ground.tables, most_history=_HISTORY)
-    serving.forget_others(ground.lake.home, keep_hours=int(_HISTORY.total_seconds() // 3600))
+    with serving.one_publisher(ground.lake.home):
+        serving.forget_others(ground.lake.home, keep_hours=int(_HISTORY.total_seconds() // 3600))
 
 
 def _record(ground: Ground, decisions: Sequence[Decision]) -> None:

@@ -63,6 +63,20 @@ def open_current(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
         con.close()
 
 
+@contextmanager
+def one_publisher(home: Home) -> Iterator[None]:
+    """Waits until nobody else publishes; what is found, built, forgotten and copied inside is of one moment."""
+    make_folder(home.serving)
+    path = home.serving / ".lock"
+    try:
+        file = path.open("w")
+    except OSError as error:
+        raise CrossdomainError(f"cannot write {path}, CURRENT is untouched: {explained(error)}") from error
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def to_publish(lake: Lake, tables: TableRegistry, ds: date) -> list[tuple[TableSpec, Partition]]:
     """The newest partition, up to the day, of every serving table that has one."""
     found = []
@@ -77,6 +91,8 @@ def to_publish(lake: Lake, tables: TableRegistry, ds: date) -> list[tuple[TableS
 def forget_others(home: Home, *, keep_hours: int = 0) -> list[Path]:
     """Deletes every publication but the current one, and what a kill left of one; readers of an older one keep theirs.
 
+    The caller is the ``one_publisher``.
+
     Args:
         home: The home.
         keep_hours: Those of the last hours stay.
@@ -84,21 +100,20 @@ def forget_others(home: Home, *, keep_hours: int = 0) -> list[Path]:
     Returns:
         The deleted files.
     """
-    if not home.serving.exists():
-        return []
     deleted = []
-    with _lock(home.serving / ".lock"):
-        publication = current(home)
-        for path in sorted(home.serving.glob("*.duckdb*")):
-            young = time.time() - path.stat().st_mtime < keep_hours * 3600
-            if not young and (publication is None or path != publication.path):
-                path.unlink(missing_ok=True)
-                deleted.append(path)
+    publication = current(home)
+    for path in sorted(home.serving.glob("*.duckdb*")):
+        young = time.time() - path.stat().st_mtime < keep_hours * 3600
+        if not young and (publication is None or path != publication.path):
+            path.unlink(missing_ok=True)
+            deleted.append(path)
     return deleted
 
 
 def publish(lake: Lake, tables: Sequence[tuple[TableSpec, Partition]], ds: date) -> tuple[Publication, bool]:
     """Builds a serving database of the given partitions and flips ``CURRENT`` to it.
+
+    The caller is the ``one_publisher``, and became it before it looked for the partitions.
 
     Args:
         lake: The lake to read from.
@@ -110,26 +125,24 @@ def publish(lake: Lake, tables: Sequence[tuple[TableSpec, Partition]], ds: date)
         the same partitions are not published twice.
     """
     folder = lake.home.serving
-    make_folder(folder)
     versions = [(spec.full_name, partition.values["ds"], partition.checksum) for spec, partition in tables]
     digest = blake2b(json.dumps(versions).encode(), digest_size=6).hexdigest()
     name = f"serving-{ds}-{digest}.duckdb"
-    with _lock(folder / ".lock"):
-        before = current(lake.home)
-        if before is not None and (before.ds > ds or before.path.name == name):
-            return before, False
-        aside = folder / f".{uuid.uuid4().hex}.duckdb"
-        try:
-            rows = _build(lake, tables, aside)
-            aside.replace(folder / name)
-        except (duckdb.OperationalError, OSError) as error:
-            raise CrossdomainError(f"cannot write {folder / name}, CURRENT is untouched: {explained(error)}") from error
-        finally:
-            drop(aside)
-            drop(aside.with_name(f"{aside.name}.wal"))
-        said = {"ds": ds.isoformat(), "file": name, "rows": rows}
-        write_whole(folder / "CURRENT", json.dumps(said, indent=1).encode())
-        _forget_old(folder, keep=name)
+    before = current(lake.home)
+    if before is not None and (before.ds > ds or before.path.name == name):
+        return before, False
+    aside = folder / f".{uuid.uuid4().hex}.duckdb"
+    try:
+        rows = _build(lake, tables, aside)
+        aside.replace(folder / name)
+    except (duckdb.OperationalError, OSError) as error:
+        raise CrossdomainError(f"cannot write {folder / name}, CURRENT is untouched: {explained(error)}") from error
+    finally:
+        drop(aside)
+        drop(aside.with_name(f"{aside.name}.wal"))
+    said = {"ds": ds.isoformat(), "file": name, "rows": rows}
+    write_whole(folder / "CURRENT", json.dumps(said, indent=1).encode())
+    _forget_old(folder, keep=name)
     return Publication(ds, folder / name, rows), True
 
 
@@ -150,14 +163,3 @@ def _forget_old(folder: Path, *, keep: str) -> None:
     for path in old[_KEPT:]:
         if path.name != keep:
             path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    try:
-        file = path.open("w")
-    except OSError as error:
-        raise CrossdomainError(f"cannot write {path}, CURRENT is untouched: {explained(error)}") from error
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -38,17 +38,17 @@ def on_day_of(assets: Any) -> PartitionedAssetTimetable:
     return PartitionedAssetTimetable(assets=assets, default_partition_mapper=by_day)
 
 
-def dag_options(*tags: Tag) -> dict[str, Any]:
+def dag_options(*tags: Tag, runs: int = 1) -> dict[str, Any]:
     """Options of ``@dag`` that are the same everywhere.
 
-    One run at a time per DAG: keys of one table are then built in the order in which they came.
+    One run at a time per DAG, or ``runs``: keys of one table are then built in the order in which they came.
     ``CROSSDOMAIN_SCHEDULE_FROM`` says from when on the nightly schedule runs by itself; days before it are
     run by a backfill.
     """
     return {
         "start_date": pendulum.parse(os.environ.get("CROSSDOMAIN_SCHEDULE_FROM", "2026-01-01"), tz=TIME_ZONE),
         "catchup": False,
-        "max_active_runs": 1,
+        "max_active_runs": runs,
         "tags": [str(tag) for tag in tags],
         "default_args": {
             "owner": "data-platform",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -41,11 +42,11 @@ _SILENT = ("impression", "unsubscribe")
 """Types that say nothing about taste."""
 
 
-def read_events(path: Path) -> pa.Table:
+def read_events(path: Path, weights: Mapping[str, float] = EVENT_WEIGHTS) -> pa.Table:
     """Interactions of a file: user_id, domain, item_id (strings), ts (int64 seconds or null), weight (float32).
 
     Ids are texts as they are written: in CSV ``001`` and ``1`` are two. Times without a zone count as UTC.
-    ``event_type`` and ``value`` weigh as in the daily training (``settings.EVENT_WEIGHTS``, ``RATING_WEIGHTS``):
+    ``event_type`` and ``value`` weigh as in the daily training (``RecommendSettings.weights``, ``RATING_WEIGHTS``):
     types that say nothing about taste are left out, and a rejection takes back the earlier interactions with its
     item. Without ``event_type`` each row weighs 1. The rows keep the order of the file.
 
@@ -65,7 +66,7 @@ def read_events(path: Path) -> pa.Table:
     kinds = _types(table["event_type"], path)
     empty = pa.nulls(len(table), _NUMBER)
     value = _cast(table["value"], _NUMBER, "value", path, "a number") if "value" in table.column_names else empty
-    if len(left := _weighed(out, kinds, value)):
+    if len(left := _weighed(out, kinds, value, weights)):
         return left
     raise InputError(f"{path}: no row says what a person likes: all have types without weight, or are taken back")
 
@@ -207,10 +208,15 @@ def _types(column: pa.ChunkedArray, path: Path) -> pa.ChunkedArray:
     return kinds
 
 
-def _weighed(events: pa.Table, event_type: pa.ChunkedArray, value: pa.ChunkedArray | pa.Array) -> pa.Table:
+def _weighed(
+    events: pa.Table,
+    event_type: pa.ChunkedArray,
+    value: pa.ChunkedArray | pa.Array,
+    weights: Mapping[str, float],
+) -> pa.Table:
     kinds = np.asarray(event_type.to_pylist(), dtype=object)
     rating = value.to_numpy(zero_copy_only=False)
-    weight = np.array([EVENT_WEIGHTS.get(kind, 0.0) for kind in kinds], dtype=np.float32)
+    weight = np.array([weights.get(kind, 0.0) for kind in kinds], dtype=np.float32)
     rated = kinds == "rating"
     steps = np.full(len(kinds), 0.0)
     for least, worth in reversed(RATING_WEIGHTS):

@@ -103,7 +103,7 @@ class Platform:
         self.put("serving.recommendations", recommended, day)
 
     def publish(self, day: date = DAY) -> None:
-        with open_lake(self.settings) as lake:
+        with open_lake(self.settings) as lake, serving.one_publisher(lake.home):
             serving.publish(lake, serving.to_publish(lake, registry(self.settings.include), day), day)
 
     def landed_day(self, day: date = DAY) -> None:

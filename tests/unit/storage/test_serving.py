@@ -7,7 +7,7 @@ import pytest
 
 from crossdomain.errors import MissingInput
 from crossdomain.storage.lake import Lake
-from crossdomain.storage.serving import current, open_current, publish
+from crossdomain.storage.serving import current, one_publisher, open_current, publish
 from crossdomain.tables import TableSpec
 from tests.unit.storage.test_lake import ROWS, put
 
@@ -15,8 +15,9 @@ D5, D6 = date(2026, 1, 5), date(2026, 1, 6)
 
 
 def out(lake: Lake, spec: TableSpec, ds: date) -> bool:
-    partition = next(p for p in lake.partitions(spec) if p.ds == ds)
-    return publish(lake, [(spec, partition)], ds)[1]
+    with one_publisher(lake.home):
+        partition = next(p for p in lake.partitions(spec) if p.ds == ds)
+        return publish(lake, [(spec, partition)], ds)[1]
 
 
 @pytest.fixture

@@ -361,6 +361,9 @@ def test_rejections_take_back_and_types_weigh(tmp_path) -> None:
     (tmp_path / "e.csv").write_text(text)
     found = {row["item_id"]: round(row["weight"], 3) for row in read_events(tmp_path / "e.csv").to_pylist()}
     assert found == {"2": 0.2, "4": 0.8, "6": 1.0}
+    others = {"view": 0.0, "purchase": 0.7}
+    found = {row["item_id"]: round(row["weight"], 3) for row in read_events(tmp_path / "e.csv", others).to_pylist()}
+    assert found == {"4": 0.8, "6": 0.7}
 
 
 @pytest.mark.parametrize(
