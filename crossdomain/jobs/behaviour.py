@@ -108,7 +108,7 @@ class Histories:
 
         rows = _arrow(
             self.ctx,
-            "SELECT account, item, weight, last_age, last_at, owned, rejected FROM coded "
+            "SELECT account, item, weight, strength, last_age, last_at, owned, rejected FROM coded "
             "WHERE person >= $first AND person < $last ORDER BY account, item",
             {"first": persons.start, "last": persons.stop},
         )
@@ -121,8 +121,8 @@ class Histories:
 
         rows = _arrow(
             self.ctx,
-            "SELECT account, item, weight, last_age, last_at, owned, rejected FROM coded WHERE last_age IS NOT NULL "
-            "ORDER BY account, item",
+            "SELECT account, item, weight, strength, last_age, last_at, owned, rejected FROM coded "
+            "WHERE last_age IS NOT NULL ORDER BY account, item",
         )
         return log_of(coded_pairs(rows), self.people, names_of(self.people, self.items), self.settings)
 
@@ -185,8 +185,9 @@ def read_histories(ctx: JobContext, settings: RecommendSettings, first: date, la
         ctx.con.register(name, codes)
     ctx.con.execute(
         "CREATE OR REPLACE TEMP TABLE coded AS "
-        "SELECT person, a.code AS account, i.code AS item, i.domain, weight, last_age, last_at, owned, rejected "
-        "FROM found JOIN account_codes a USING (account) JOIN item_codes i USING (domain, item_id) ORDER BY person"
+        "SELECT person, a.code AS account, i.code AS item, i.domain, weight, strength, last_age, last_at, owned, "
+        "rejected FROM found JOIN account_codes a USING (account) JOIN item_codes i USING (domain, item_id) "
+        "ORDER BY person"
     )
     ctx.con.execute("DROP TABLE found")
     for name in ("account_codes", "item_codes"):

@@ -62,10 +62,11 @@ def pairs_sql(settings: RecommendSettings) -> str:
     Parameters to bind: ``first`` and ``last`` (business days, both included; ages count back from
     ``last``) and ``tz``, the business time zone: an event counts on the day of its time, since the opening
     partition holds all history. Columns: account, domain, item_id, weight (decayed sum; DECIMAL, so that the
-    sum does not depend on the order of the rows), last_age (days since the last positive event, null without
-    one), last_at (seconds since 1970 of that event), owned (bought and not given back since), rejected. A rejection
-    takes back evidence of the same instant or before; only accounts in ``derived.people`` count. Items that are one
-    product (``derived.duplicate_items``) count as one: what somebody has under another id is not new to them.
+    sum does not depend on the order of the rows), strength (the same without decay), last_age (days since the last
+    positive event, null without one), last_at (seconds since 1970 of that event), owned (bought and not given back
+    since), rejected. A rejection takes back evidence of the same instant or before; only accounts in
+    ``derived.people`` count. Items that are one product (``derived.duplicate_items``) count as one: what somebody has
+    under another id is not new to them.
     """
     weights = " ".join(f"WHEN '{name}' THEN {weight!r}" for name, weight in sorted(settings.weights.items()))
     lowest = RATING_WEIGHTS[-1][1]
@@ -99,6 +100,7 @@ standing AS (
 )
 SELECT account, domain, item_id,
   coalesce(sum(CASE WHEN counts THEN (strength * {decay})::DECIMAL(18, 9) END), 0)::DOUBLE AS weight,
+  coalesce(sum(CASE WHEN counts THEN strength::DECIMAL(18, 9) END), 0)::DOUBLE AS strength,
   (min(age) FILTER (WHERE counts))::INTEGER AS last_age,
   epoch(max(ts) FILTER (WHERE counts))::BIGINT AS last_at,
   coalesce(bool_or(event_type = 'purchase') FILTER (WHERE counts), false) AS owned,
@@ -221,6 +223,7 @@ class Pairs:
         account: Index into ``People.account``.
         item: Index into ``Items``.
         weight: Decayed sum of event weights; 0 where a rejection took all back, or where it is very old.
+        strength: The same sum without decay.
         last_age: Days since the last positive event; -1 without one.
         last_at: Time of that event in seconds since 1970; -1 without one.
         owned: Bought and not given back since.
@@ -230,6 +233,7 @@ class Pairs:
     account: Ints
     item: Ints
     weight: Floats
+    strength: Floats
     last_age: Ints
     last_at: Ints
     owned: Bools
@@ -331,6 +335,7 @@ def read_pairs(rows: pa.Table, people: People, items: Items) -> Pairs:
         account=account[order],
         item=item[order],
         weight=np.asarray(rows["weight"], dtype=np.float64)[order],
+        strength=np.asarray(rows["strength"], dtype=np.float64)[order],
         last_age=_or_none(rows["last_age"])[order],
         last_at=_or_none(rows["last_at"])[order],
         owned=_bools(rows["owned"])[order],
@@ -344,6 +349,7 @@ def coded_pairs(rows: pa.Table) -> Pairs:
         account=np.asarray(rows["account"], dtype=np.int64),
         item=np.asarray(rows["item"], dtype=np.int64),
         weight=np.asarray(rows["weight"], dtype=np.float64),
+        strength=np.asarray(rows["strength"], dtype=np.float64),
         last_age=_or_none(rows["last_age"]),
         last_at=_or_none(rows["last_at"]),
         owned=_bools(rows["owned"]),

@@ -23,9 +23,10 @@ def names_of(people: People, items: Items) -> Names:
 def log_of(pairs: Pairs, people: People, names: Names, settings: RecommendSettings) -> Log:
     """Consented evidence of taste as a log of units: one interaction a pair, at its last positive event.
 
-    Weights and caps are those of ``interactions.taste``.
+    Weights are not decayed: the sources decide how much what is old counts. Caps are those of ``interactions.taste``.
     """
-    kept, weight = evidence_of(pairs, people.personalisation[pairs.account], settings)
+    kept, _ = evidence_of(pairs, people.personalisation[pairs.account], settings)
+    weight = np.minimum(pairs.strength[kept], settings.pair_cap)
     user, item, ts = people.unit[pairs.account[kept]], pairs.item[kept], pairs.last_at[kept]
     order = np.lexsort((item, ts, user))
     return Log(
