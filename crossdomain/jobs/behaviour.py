@@ -84,7 +84,7 @@ def read_behaviour(ctx: JobContext, settings: RecommendSettings, spans: Sequence
 
 @dataclass(frozen=True)
 class Histories:
-    """Pairs of a span of days, and what is held, in temporary tables, by person: of a few people at a time, however many.
+    """Pairs of a span of days, and what is held, in temporary tables, by person: a few people at a time, however many.
 
     Attributes:
         ctx: The job's context.

@@ -1,7 +1,7 @@
 """What people own or rejected, whenever that was: a course that was bought two years ago is theirs, and is not shown.
 
-``derived.holdings`` keeps the last purchase and the last rejection of each account, item and day. Both are maxima, so that
-the days, late ones too, can be put together in any order, and items that are found to be one product afterwards as well.
+``derived.holdings`` keeps the last purchase and the last rejection of each account, item and day. Both are maxima, so
+that days, late ones too, can be put together in any order, and so can items that turn out to be one product later.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Held:
 def held_sql(products: str, among: str = "SELECT account FROM derived.people") -> str:
     """SQL of what accounts own or rejected, over all days of ``derived.holdings`` up to ``$last``, a parameter to bind.
 
-    An item is owned if it was bought and not rejected at that instant or later. Items that are one product count as one.
+    An item is owned if it was bought and not rejected at that instant or later; items that are one product are one.
     One row per account and item, in no order: account, domain, item_id, owned, rejected; one of the two holds.
 
     Args:

@@ -64,8 +64,9 @@ def pairs_sql(settings: RecommendSettings) -> str:
     ``last``) and ``tz``, the business time zone: an event counts on the day of its time, since the opening
     partition holds all history. Columns: account, domain, item_id, weight (decayed sum; DECIMAL, so that the
     sum does not depend on the order of the rows), last_age (days since the last positive event, null without
-    one). A rejection takes back evidence of the same instant or before; only accounts in ``derived.people`` count. Items that are one product
-    (``derived.duplicate_items``) count as one: what somebody has under another id is not new to them.
+    one). A rejection takes back evidence of the same instant or before; only accounts in ``derived.people``
+    count. Items that are one product (``derived.duplicate_items``) count as one: what somebody has met under
+    another id is not new to them.
     """
     weights = " ".join(f"WHEN '{name}' THEN {weight!r}" for name, weight in sorted(settings.weights.items()))
     lowest = RATING_WEIGHTS[-1][1]

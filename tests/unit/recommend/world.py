@@ -12,6 +12,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from crossdomain.recommend.holdings import HOLDINGS_SQL, Held, held_sql
 from crossdomain.recommend.interactions import (
     CATALOGUE_SQL,
     PRODUCTS,
@@ -24,7 +25,6 @@ from crossdomain.recommend.interactions import (
     read_pairs,
     read_people,
 )
-from crossdomain.recommend.holdings import HOLDINGS_SQL, Held, held_sql
 from crossdomain.recommend.settings import RecommendSettings
 from crossdomain.settings import Settings
 from crossdomain.storage.home import Home
