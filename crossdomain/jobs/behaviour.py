@@ -147,7 +147,7 @@ def read_held(ctx: JobContext, behaviour: Behaviour, first: date, last: date) ->
     """What people who did something from ``first`` to ``last`` owned or had rejected before that."""
     from crossdomain.recommend.interactions import coded_held
 
-    values = {"last": first - timedelta(days=1), "tested": last, "tz": ctx.settings.tz}
+    values: dict[str, date | str | int] = {"last": first - timedelta(days=1), "tested": last, "tz": ctx.settings.tz}
     with _codes(ctx, behaviour.people, behaviour.items):
         return coded_held(_arrow(ctx, _coded_held(_ACTIVE), values))
 
