@@ -12,8 +12,8 @@ def build(ctx: JobContext) -> None:
     """Keeps the last purchase and the last rejection of each account and item of the day."""
     from crossdomain.recommend.holdings import HOLDINGS_SQL
 
-    found = ctx.con.sql(HOLDINGS_SQL, params={"tz": ctx.settings.tz}).to_arrow_table()
-    ctx.note(held=ctx.write("derived.holdings", found).rows)
+    ctx.con.execute("SET VARIABLE tz = ?", [ctx.settings.tz])
+    ctx.note(held=ctx.write("derived.holdings", HOLDINGS_SQL).rows)
 
 
 def _config(settings: Settings) -> dict[str, Any]:

@@ -20,11 +20,11 @@ _REJECTIONS = ", ".join(f"'{name}'" for name in REJECTIONS)
 REJECTS = f"(event_type IN ({_REJECTIONS}) OR coalesce(event_type = 'rating' AND value < {LEAST_RATING!r}, false))"
 """SQL of whether an event rejects its item."""
 HOLDINGS_SQL = f"""
-SELECT account, domain, item_id, CAST(timezone($tz, ts) AS DATE) AS day, delivered_ds,
+SELECT account, domain, item_id, CAST(timezone(getvariable('tz'), ts) AS DATE) AS day, delivered_ds,
   max(ts) FILTER (event_type = 'purchase') AS bought_at, max(ts) FILTER ({REJECTS}) AS rejected_at
 FROM clean.events WHERE item_id IS NOT NULL AND (event_type = 'purchase' OR {REJECTS}) GROUP BY ALL
 """  # noqa: S608 - our own text and constants
-"""SQL of the rows of ``derived.holdings``, over the ``clean.events`` of a day; ``tz`` to bind is the business zone."""
+"""SQL of the rows of ``derived.holdings``, over the ``clean.events`` of a day; variable ``tz`` is the business zone."""
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,8 @@ def connect(
         "ts TIMESTAMPTZ, value DECIMAL(18,2)",
         rows,
     )
-    con.execute(f"CREATE VIEW derived.holdings AS {HOLDINGS_SQL.replace('$tz', repr('UTC'))}")
+    con.execute("SET VARIABLE tz = 'UTC'")
+    con.execute(f"CREATE VIEW derived.holdings AS {HOLDINGS_SQL}")
     _fill(
         con,
         "derived.people",
