@@ -149,7 +149,7 @@ def _config(settings: Settings) -> dict[str, Any]:
 
 JOB = Job(
     name="score",
-    version=7,
+    version=8,
     inputs=(
         event_window(),
         Input(table="derived.people"),

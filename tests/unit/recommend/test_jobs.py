@@ -165,28 +165,18 @@ def test_reasons_are_items_of_the_persons_own_history(world, tmp_path):
         assert {(row["person"], *item) for item in reason.items} <= met
 
 
-def test_reasons_say_what_their_items_share(world, tmp_path, monkeypatch):
+def test_reasons_say_where_their_items_share_a_creator(world, tmp_path):
     catalogue = [(*row, {0: "li", 4: "li", 1: "wu"}.get(int(row[1][1:]))) for row in CATALOGUE]
-    con = connect(*world, catalogue)
-    con.execute("CREATE TABLE serving.item_topics (domain VARCHAR, item_id VARCHAR, topic INTEGER, weight DOUBLE)")
-    topics = {(domain, item): int(item[1:]) // 4 for domain, item, _ in CATALOGUE if item[1:] != "07"}
-    con.executemany("INSERT INTO serving.item_topics VALUES (?, ?, ?, 1)", [(*key, of) for key, of in topics.items()])
-    monkeypatch.setenv("CROSSDOMAIN_RECOMMEND_TOPIC_CAP", "3")
     creators = {(domain, item): (domain, name) for domain, item, _, name in catalogue if name}
     codes = set()
-    for row in run(con, tmp_path)["serving.recommendations"].to_pylist():
+    for row in run(connect(*world, catalogue), tmp_path)["serving.recommendations"].to_pylist():
         reason = decode(row["reason"])
         if len(reason.items) < 2:
             continue
-        creator, topic = ([names.get(item) for item in reason.items] for names in (creators, topics))
-        same_creator = creator[0] is not None and creator[0] == creator[1]
-        same_topic = topic[0] is not None and topic[0] == topic[1]
-        assert reason.code == ("because_creator" if same_creator else "because_topic" if same_topic else "because"), (
-            reason
-        )
-        assert reason.topic == (topic[0] if same_topic and not same_creator else None)
+        of = [creators.get(item) for item in reason.items]
+        assert reason.code == ("because_creator" if of[0] is not None and of[0] == of[1] else "because"), reason
         codes.add(reason.code)
-    assert codes == {"because", "because_creator", "because_topic"}
+    assert codes == {"because", "because_creator"}
 
 
 def test_running_twice_gives_the_same_rows_and_versions(world, tmp_path):
