@@ -360,7 +360,7 @@ def test_who_falls_back_is_counted(world, tmp_path):
             people = {row["person"] for row in rows if (row["target_domain"], row["source"]) == (target, source)}
             counted = [r for r in found if (r["target_domain"], r["source"]) == (target, source)]
             assert sum(r["people"] for r in counted) == len(people)
-            assert all(r["falls_back"] == (source != "als") for r in counted)
+            assert all(r["falls_back"] is (source != "als") for r in counted)
     at_home = {(key(person), domain) for name, domain, person, _, _ in world[1] if name in {e[0] for e in world[0]}}
     at_home.remove((key("back"), "beauty"))  # what was given back is no evidence
     for one in found:
