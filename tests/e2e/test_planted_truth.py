@@ -59,6 +59,7 @@ def test_the_planted_effect_is_covered_and_detected(tmp_path: Path) -> None:
 def test_planted_tastes_make_recommendations_beat_popularity_for_cold_people(tmp_path: Path, seed: int) -> None:
     world = lay_world(tmp_path, users=1500, items=500, days=2, seed=seed)
     live(world.settings, world.days)
+    assert_transferred(world)
     for target in world.settings.domains:
         wanted = held_out(world, target)
         ours, popular = recommended(world, target, wanted), most_bought(world, target)
@@ -68,6 +69,27 @@ def test_planted_tastes_make_recommendations_beat_popularity_for_cold_people(tmp
         baseline = sum(len(wanted[person] & popular) / len(wanted[person]) for person in people) / len(people)
         print(f"seed {seed}, target {target}: recall@10 {recall:.3f}, popularity {baseline:.3f}, {len(people)} people")
         assert recall > baseline + MARGIN
+
+
+def assert_transferred(world: World) -> None:
+    """On every day and in both directions the other side is shown to help cold people, and they are served with it."""
+    query = (
+        "SELECT ds, target_domain, n, value, value_without, verdict, serves FROM serving.transfer "
+        "WHERE segment = 'cold' ORDER BY ALL"
+    )
+    rows = rows_of(world.settings, "serving.transfer", query, [])
+    print(*rows, sep="\n")
+    assert [row[:2] for row in rows] == [(day, target) for day in world.days for target in ("beauty", "knowledge")]
+    for _, _, n, value, without, verdict, serves in rows:
+        assert int(str(n)) >= 30
+        assert (verdict, serves) == ("helps", "als")
+        assert float(str(value)) > float(str(without)) + MARGIN
+    shown = (
+        "SELECT DISTINCT target_domain, falls_back FROM serving.recommendation_coverage "
+        "WHERE segment = 'cold' AND source = 'als' AND people > 0 ORDER BY ALL"
+    )
+    found = rows_of(world.settings, "serving.recommendation_coverage", shown, [])
+    assert found == [("beauty", False), ("knowledge", False)]
 
 
 def held_out(world: World, target: str) -> dict[bytes, set[str]]:

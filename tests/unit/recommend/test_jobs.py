@@ -11,7 +11,7 @@ import pytest
 from crossdomain.jobs import score, train
 from crossdomain.recommend.champion import POPULAR
 from crossdomain.recommend.reasons import decode
-from tests.unit.recommend.world import DAY, blocks_world, connect, context, key
+from tests.unit.recommend.world import DAY, blocks_world, connect, context, key, tastes_world
 
 CATALOGUE = [
     *[("knowledge", f"k{i:02d}", "off" if i == 2 else "on") for i in range(8)],
@@ -376,15 +376,46 @@ def test_who_falls_back_is_counted(world, tmp_path):
         assert one["mean_score"] == pytest.approx(np.mean([row["score"] for row in chosen]), abs=1e-5)
 
 
-def test_planted_transfer_is_shown_and_serves(world, tmp_path):
-    found = run(connect(*world, CATALOGUE), tmp_path)["serving.transfer"].to_pylist()
-    assert {(row["target_domain"], row["segment"]) for row in found} == {
-        (target, segment) for target in ("knowledge", "beauty") for segment in ("warm", "cold")
-    }
-    for row in found:
-        assert row["direction"].endswith(f">{row['target_domain']}")
-        if row["segment"] == "cold":
-            assert (row["verdict"], row["serves"]) == ("helps", "als") or row["n"] < 10
+def transferred(tmp_path, *, alike):
+    """Rows of ``serving.transfer`` by target and segment, and the sources that people of each are served from."""
+    catalogue = [(domain, f"{domain[0]}{item:02d}", "on") for domain in ("knowledge", "beauty") for item in range(24)]
+    events, accounts = tastes_world(alike=alike)
+    written = run(connect(events, accounts, catalogue), tmp_path)
+    found = {(row["target_domain"], row["segment"]): row for row in written["serving.transfer"].to_pylist()}
+    assert set(found) == {(target, segment) for target in ("knowledge", "beauty") for segment in ("warm", "cold")}
+    for (target, _), row in found.items():
+        assert row["direction"].endswith(f">{target}")
+        assert row["n"] >= 10, row
+    at_home, sources = {(key(name[:4]), domain) for name, domain, *_ in events}, {}
+    for row in written["serving.recommendations"].to_pylist():
+        segment = "warm" if (row["person"], row["target_domain"]) in at_home else "cold"
+        sources.setdefault((row["target_domain"], segment), set()).add(row["source"])
+    return found, sources
+
+
+def test_planted_transfer_is_shown_and_serves(tmp_path):
+    """People have one taste in both domains: who is known in the other one only is helped by far."""
+    found, sources = transferred(tmp_path, alike=True)
+    for (target, segment), row in found.items():
+        assert sources[target, segment] == {row["serves"]}
+        if segment == "cold":
+            assert (row["without"], row["verdict"], row["serves"]) == (POPULAR, "helps", "als")
+            assert row["value"] > 1.5 * row["value_without"]
+        else:
+            assert row["verdict"] != "does_not_help"
+
+
+def test_where_none_is_planted_nothing_is_transferred(tmp_path):
+    """Tastes of the two domains have nothing to do with each other: what is known in the other one misleads."""
+    found, sources = transferred(tmp_path, alike=False)
+    for (target, segment), row in found.items():
+        if segment == "cold":
+            assert row["verdict"] != "helps"
+            assert row["serves"] == POPULAR
+            assert sources[target, segment] == {"popular"}
+        else:
+            assert (row["verdict"], row["serves"]) == ("does_not_help", "als_own_side")
+            assert sources[target, segment] == {"als_own_side"}
 
 
 def test_sweeps_are_chosen_on_days_that_neither_twin_nor_test_see(world, tmp_path, monkeypatch):
