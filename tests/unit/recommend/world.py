@@ -135,6 +135,38 @@ def blocks_world(people: int = 60, items: int = 8) -> tuple[list[Event], list[tu
     return events, accounts
 
 
+def tastes_world(
+    *, alike: bool, people: int = 400, tastes: int = 3, items: int = 24, seed: int = 5
+) -> tuple[list[Event], list[tuple[str, str, str, bool, bool]]]:
+    """People who meet items of their taste, all of it on one side and a third on the other, on any of the last 28 days.
+
+    Even people are at home in knowledge, odd ones in beauty; each fifth is known at home only. One event in nine is of
+    another taste.
+
+    Args:
+        alike: Whether a person's taste is the same in both domains; else the two have nothing to do with each other.
+        people: How many there are.
+        tastes: Item n of a domain is of taste ``n % tastes``.
+        items: Items of each domain.
+        seed: Of all draws.
+    """
+    rng = np.random.default_rng(seed)
+    events, accounts = [], []
+    for person in range(people):
+        names = {domain: f"p{person:03d}{domain[0]}" for domain in DOMAINS}
+        own = rng.integers(tastes, size=2)
+        for side, domain in enumerate(DOMAINS):
+            home = person % 2 == side
+            if not home and person % 5 == 4:
+                continue
+            accounts.append((names[domain], domain, f"p{person:03d}", True, True))
+            taste = own[0 if alike else side]
+            for item in rng.permutation(items)[: items if home else items // 3]:
+                if item % tastes == taste or rng.random() < 1 / (8 * (tastes - 1)):
+                    events.append((names[domain], domain, f"{domain[0]}{item:02d}", "view", 1 + int(rng.integers(28))))
+    return events, accounts
+
+
 def context(con: duckdb.DuckDBPyConnection, home: Path, ds: date = DAY) -> tuple[Any, dict[str, pa.Table]]:
     """Something that a job's function takes for its context, and what it writes."""
     written: dict[str, pa.Table] = {}
@@ -172,4 +204,7 @@ def _moment(ago: int, position: int) -> datetime:
 def _fill(con: duckdb.DuckDBPyConnection, table: str, columns: str, rows: Sequence[Sequence[Any]]) -> None:
     con.execute(f"CREATE TABLE {table} ({columns})")
     if rows:
-        con.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
+        given = pa.table({str(place): list(values) for place, values in enumerate(zip(*rows, strict=True))})
+        con.register("given", given)
+        con.execute(f"INSERT INTO {table} FROM given")
+        con.unregister("given")
