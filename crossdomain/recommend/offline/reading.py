@@ -13,11 +13,9 @@ import pyarrow.json
 import pyarrow.parquet
 
 from crossdomain.errors import InputError
-from crossdomain.recommend.interactions import Bools
 from crossdomain.recommend.settings import EVENT_WEIGHTS, RATING_WEIGHTS, REJECTIONS
 
 EVENT_COLUMNS = ("user_id", "domain", "item_id")
-_KEY = list(EVENT_COLUMNS)
 _TEXTS = ("title", "description", "tags")
 _FORMATS = "CSV, Parquet or JSON lines (.csv, .parquet, .jsonl; CSV and JSON lines also .gz)"
 
@@ -26,8 +24,9 @@ def read_events(path: Path, weights: Mapping[str, float] = EVENT_WEIGHTS) -> pa.
     """Interactions of a file: user_id, domain, item_id (strings), ts (int64 seconds or null), weight (float32).
 
     ``event_type`` and ``value`` weigh as in the daily training (``RecommendSettings.weights``, ``RATING_WEIGHTS``):
-    types that say nothing about taste are left out, and a rejection takes back the earlier interactions with its
-    item. Without ``event_type`` each row weighs 1. The rows keep the order of the file.
+    types that say nothing about taste are left out. Rows that reject their item stay, with ``rejects`` (bool): what
+    they take back depends on what may be known when (``Log.standing``). Without ``event_type`` there is no ``rejects``
+    and each row weighs 1. The rows keep the order of the file.
 
     Raises:
         InputError: The file is missing or of another form, a column is missing, or a key or time is empty.
@@ -129,18 +128,5 @@ def _weighed(
     steps[np.isnan(rating)] = RATING_WEIGHTS[-1][1]
     weight[rated] = steps[rated]
     rejects = np.isin(kinds, REJECTIONS) | (rated & (rating < RATING_WEIGHTS[-1][0]))
-    keep = (weight > 0) & ~_taken_back(events, rejects)
-    return events.append_column("weight", pa.array(weight)).filter(pa.array(keep))
-
-
-def _taken_back(events: pa.Table, rejects: Bools) -> Bools:
-    """Which rows come before, or at the same time as, a rejection of their item by the same person."""
-    if not rejects.any():
-        return rejects
-    row = pa.array(np.arange(len(events)))
-    moment = pc.coalesce(events["ts"], row)
-    table = events.select(_KEY).append_column("moment", moment).append_column("row", row)
-    last = table.filter(pa.array(rejects)).group_by(_KEY).aggregate([("moment", "max")])
-    joined = table.join(last, _KEY).sort_by("row")
-    earlier = pc.fill_null(pc.less_equal(joined["moment"], joined["moment_max"]), False)
-    return np.asarray(earlier.to_numpy(zero_copy_only=False), dtype=bool)
+    events = events.append_column("weight", pa.array(weight)).append_column("rejects", pa.array(rejects))
+    return events.filter(pa.array((weight > 0) | rejects))

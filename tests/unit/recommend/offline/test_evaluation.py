@@ -248,16 +248,22 @@ def test_events_from_all_formats_are_the_same(tmp_path) -> None:
     assert found[0][0] == {"user_id": "1", "domain": "a", "item_id": "7", "ts": 1704153600, "weight": 1.0}
 
 
-def test_rejections_take_back_and_types_weigh(tmp_path) -> None:
+def test_rejections_stay_and_types_weigh(tmp_path) -> None:
     rows = ["1,purchase,,1", "1,refund,,2", "2,view,,1", "3,impression,,1", "4,rating,5,1", "5,rating,1,1"]
     rows += ["6,refund,,1", "6,purchase,,2"]
     text = "\n".join(["user_id,domain,item_id,event_type,value,ts", *(f"u,d,{row}" for row in rows)])
     (tmp_path / "e.csv").write_text(text)
-    found = {row["item_id"]: round(row["weight"], 3) for row in read_events(tmp_path / "e.csv").to_pylist()}
-    assert found == {"2": 0.2, "4": 0.8, "6": 1.0}
-    others = {"view": 0.0, "purchase": 0.7}
-    found = {row["item_id"]: round(row["weight"], 3) for row in read_events(tmp_path / "e.csv", others).to_pylist()}
-    assert found == {"4": 0.8, "6": 0.7}
+    table = read_events(tmp_path / "e.csv")
+    found = [(row["item_id"], round(row["weight"], 3), row["rejects"]) for row in table.to_pylist()]
+    assert found == [
+        ("1", 1.0, False), ("1", 0.0, True), ("2", 0.2, False), ("4", 0.8, False), ("5", 0.0, True),
+        ("6", 0.0, True), ("6", 1.0, False),
+    ]  # fmt: skip
+    known = make_logs([table])[0]
+    assert [known.names.item_ids[int(item)].as_py() for item in known.standing().item] == ["2", "4", "6"]
+    others = read_events(tmp_path / "e.csv", {"view": 0.0, "purchase": 0.7})
+    found = {row["item_id"]: round(row["weight"], 3) for row in others.to_pylist() if not row["rejects"]}
+    assert found == {"1": 0.7, "4": 0.8, "6": 0.7}
 
 
 @pytest.mark.parametrize(
