@@ -23,7 +23,8 @@ Events = Annotated[
 Items = Annotated[
     Path | None,
     typer.Option(
-        "--items", help=f"{_FILE}: item_id, domain, maybe type, title, description, tags. Else the items met."
+        "--items",
+        help=f"{_FILE}: item_id, domain, maybe type, title, description, tags, listed_at. Else the items met.",
     ),
 ]
 Test = Annotated[Path | None, typer.Option("--test", help="A fixed test set in the columns of the events.")]

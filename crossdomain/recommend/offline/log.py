@@ -17,6 +17,7 @@ from crossdomain.recommend.interactions import Bools, Floats, Ints
 
 Codes = npt.NDArray[np.int32]
 _SEPARATOR = "\x1f"
+UNDATED = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Names:
         item_domain: Index into ``domains`` of each item, ascending.
         item_group: Group of each item (its type) as an index, -1 where the items are not described.
         texts: Text of each item, empty where it has none; None without a catalogue that has texts.
+        listed: Seconds at which each item was put on sale, ``UNDATED`` where that is not known; None without a
+            catalogue that says so.
     """
 
     users: pa.Array
@@ -38,6 +41,7 @@ class Names:
     item_domain: Codes
     item_group: Codes
     texts: pa.Array | None = None
+    listed: Ints | None = None
 
     def span(self, domain: int) -> slice:
         """Where the items of a domain lie."""
@@ -185,8 +189,7 @@ def make_logs(tables: Sequence[pa.Table], items: pa.Table | None = None) -> tupl
     Args:
         tables: ``user_id, domain, item_id`` (strings), ``ts`` (int64 seconds, all null where unknown), ``weight``,
             maybe ``rejects`` (bool): rows that are no interaction but reject their item.
-        items: ``item_id, domain`` and maybe ``group`` and ``text`` of a catalogue; items without interactions are
-            ranked too.
+        items: ``item_id, domain`` and maybe ``group``, ``text`` and ``listed_at`` (int64 seconds) of a catalogue.
 
     Raises:
         InputError: The first table is empty.
@@ -205,12 +208,13 @@ def _names(tables: Sequence[pa.Table], items: pa.Table | None) -> Names:
     domains = tuple(sorted(pc.unique(pairs["domain"]).to_pylist()))
     domain = _codes(pairs["domain"], pa.array(domains, pa.string()))
     group = np.full(len(pairs), -1, dtype=np.int32)
-    labels, texts = (_described(pairs, items, name) for name in ("group", "text"))
+    labels, texts, listed = (_described(pairs, items, name) for name in ("group", "text", "listed_at"))
     if labels is not None:
         group = _codes(labels, pc.unique(labels.drop_null()).sort())
     if texts is not None:
         texts = pc.fill_null(texts, "")
-    return Names(users.sort(), domains, pairs["item_id"].combine_chunks(), domain, group, texts)
+    since = None if listed is None else pc.fill_null(listed, UNDATED).to_numpy().astype(np.int64)
+    return Names(users.sort(), domains, pairs["item_id"].combine_chunks(), domain, group, texts, since)
 
 
 def _described(pairs: pa.Table, items: pa.Table | None, column: str) -> pa.Array | None:

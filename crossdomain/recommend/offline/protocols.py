@@ -5,6 +5,9 @@ and so on for further labels. So whatever is chosen on validation has not seen t
 
 Rejections are cut like interactions: what was rejected before a cut takes back earlier evidence, is not shown and is
 not true; what was rejected later changes nothing before the cut, but is not true if it was met in between.
+
+Items can be ranked if somebody met them before the cut, or if the catalogue dates them at or before it. Of a catalogue
+without dates nobody knows which items came later: that these exist would tell what people met next.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import scipy.sparse as sp
 from crossdomain.errors import InputError
 from crossdomain.recommend.interactions import Bools, Ints
 from crossdomain.recommend.offline.kernels import draw_unseen
-from crossdomain.recommend.offline.log import Codes, Log
+from crossdomain.recommend.offline.log import UNDATED, Codes, Log
 
 PROTOCOLS = ("temporal", "leave-one-out", "domain-cold", "given")
 MOMENTS = ("event", "last")
@@ -60,7 +63,7 @@ class Stage:
     Attributes:
         train: What models learn from.
         history: What is known about the people who are asked about; they are folded in from it.
-        catalogue: Items that can be ranked.
+        catalogue: Items that can be ranked; see above.
         queries: One entry for each target domain that has queries.
         timeline: Where features that look at time read what happened before a query's moment; None: ``train``.
     """
@@ -190,7 +193,7 @@ def _cut(log: Log, start: int, until: int, choices: Choices, *, whole: bool) -> 
         if len(user):
             moment = np.full(len(user), start, dtype=np.int64)
             queries.append(Queries(domain, user.astype(np.int32), moment, here[user]))
-    return Stage(train, train, _met(train), tuple(queries))
+    return Stage(train, train, _rankable(train, start), tuple(queries))
 
 
 def _by_moment(stage: Stage, train: Log, groups: int) -> tuple[Stage, ...]:
@@ -213,7 +216,7 @@ def _leave_one_out(log: Log, choices: Choices) -> Plan:
     stages = []
     rest = log
     for back in range(2 + choices.label_stages):
-        catalogue = np.ones(len(log.names.item_ids), dtype=bool) if back == 0 else _met(rest)
+        catalogue = _all_but_later(log) if back == 0 else _rankable(rest, int(rest.ts.max(initial=0)))
         last = _last_standing(rest, rest.user)
         known = _before(rest, last).standing()
         last &= np.diff(known.indptr)[rest.user] > 0
@@ -231,10 +234,11 @@ def _leave_one_out(log: Log, choices: Choices) -> Plan:
 def _given(log: Log, choices: Choices, test: Log | None) -> Plan:
     if test is None or not len(test):
         raise InputError("the protocol given needs --test with at least one row")
-    everything = np.ones(len(log.names.item_ids), dtype=bool)
     known = test.standing()
     known = known.where(np.diff(log.standing().indptr)[known.user] > 0)
-    first = _held_out(known, np.ones(len(known), dtype=bool), log, everything, choices, whole=True, part=0)
+    first = _held_out(
+        known, np.ones(len(known), dtype=bool), log, _all_but_later(log, test), choices, whole=True, part=0
+    )
     stages = [(first,)]
     rest = log
     domains = np.unique(test.domain)
@@ -242,7 +246,8 @@ def _given(log: Log, choices: Choices, test: Log | None) -> Plan:
         last = _last_standing(rest, _sides(rest.user, rest.domain)) & np.isin(rest.domain, domains)
         train = _before(rest, last, by_domain=True)
         enough = last & (np.diff(train.standing().indptr)[rest.user] > 0)
-        stage = _held_out(rest, enough, train, _met(rest), choices, whole=False, part=back + 1)
+        catalogue = _rankable(rest, int(rest.ts.max(initial=0)))
+        stage = _held_out(rest, enough, train, catalogue, choices, whole=False, part=back + 1)
         if not stage.queries:
             break
         stages.append((stage,))
@@ -280,12 +285,13 @@ def _hidden(
     """People ``asked`` lose the target domain; those ``gone`` belong to stages nearer to the test and lose it too."""
     train = _of_side(log, target, ~(gone | asked), others=True).standing()
     outcome = _of_side(log if test is None else test, target, asked).standing()
-    catalogue = np.ones(len(log.names.item_ids), dtype=bool) if whole else _met(train)
+    moment = int(log.ts.max()) + 1 if log.timed else 0
+    catalogue = _all_but_later(log, test) if whole else _rankable(train, moment)
     truth = _in_domain(outcome.matrix, log.names.span(target))
     user = np.flatnonzero(np.diff(truth.indptr) > 0)
     user = user if whole else _some(user, choices.max_people, choices.seed)
-    moment = np.full(len(user), int(log.ts.max()) + 1 if log.timed else 0, dtype=np.int64)
-    queries = (Queries(target, user.astype(np.int32), moment, truth[user]),) if len(user) else ()
+    moments = np.full(len(user), moment, dtype=np.int64)
+    queries = (Queries(target, user.astype(np.int32), moments, truth[user]),) if len(user) else ()
     return Stage(train, train, catalogue, queries)
 
 
@@ -333,10 +339,25 @@ def _sampled(met: sp.csr_matrix, truth: sp.csr_matrix, items: Ints, count: int, 
     return out
 
 
-def _met(log: Log) -> Bools:
-    """Which items anybody met, be it that all who did rejected them."""
-    met: Bools = np.bincount(log.seen.indices, minlength=len(log.names.item_ids)) > 0
-    return met
+def _rankable(known: Log, moment: int) -> Bools:
+    """Items that anybody met or rejected, or that were listed at the moment or before, if times are known."""
+    found: Bools = np.bincount(known.seen.indices, minlength=len(known.names.item_ids)) > 0
+    if known.timed and known.names.listed is not None:
+        found |= known.names.listed <= moment
+    return found
+
+
+def _all_but_later(log: Log, test: Log | None = None) -> Bools:
+    """All items but those that nobody met and that were listed after all that is known, the test included."""
+    logs = [one for one in (log, test) if one is not None]
+    listed, timed = log.names.listed, [one for one in logs if one.timed]
+    if listed is None or not timed:
+        return np.ones(len(log.names.item_ids), dtype=bool)
+    moment = max(int(one.ts.max(initial=0)) for one in timed)
+    found: Bools = listed == UNDATED
+    for one in logs:
+        found |= _rankable(one, moment)
+    return found
 
 
 def _sides(user: Codes, domain: Codes) -> Ints:

@@ -43,9 +43,10 @@ def read_events(path: Path, weights: Mapping[str, float] = EVENT_WEIGHTS) -> pa.
 
 
 def read_items(path: Path) -> pa.Table:
-    """A catalogue: item_id, domain (strings), if the file has them ``group`` (its ``type``), ``title``, ``text``.
+    """A catalogue: item_id, domain (strings), maybe ``group`` (its ``type``), ``title``, ``text``, ``listed_at``.
 
-    ``text`` is what ``title``, ``description`` and ``tags`` (a text or a list) say, a line each.
+    ``text`` is what ``title``, ``description`` and ``tags`` (a text or a list) say, a line each. ``listed_at`` is in
+    seconds, a day counting from its first one in UTC; null where it is not known.
 
     Raises:
         InputError: The file is missing or of another form, or a column is missing.
@@ -59,6 +60,8 @@ def read_items(path: Path) -> pa.Table:
         columns["title"] = pc.cast(table["title"], pa.string())
     if said := [_words(table[name]) for name in _TEXTS if name in table.column_names]:
         columns["text"] = pc.utf8_trim_whitespace(pc.binary_join_element_wise(*said, "\n"))
+    if "listed_at" in table.column_names:
+        columns["listed_at"] = _seconds(table["listed_at"], path)
     return pa.table(columns)
 
 
