@@ -38,6 +38,11 @@ class Ranking:
     rank: Floats
     lists: Codes
 
+    def where(self, keep: Bools) -> Ranking:
+        """The answers to the queries that are kept."""
+        cells = np.repeat(keep, np.diff(self.queries.truth.indptr))
+        return Ranking(self.queries.take(np.flatnonzero(keep)), self.rank[cells], self.lists[keep])
+
 
 @dataclass(frozen=True)
 class Closed:

@@ -49,6 +49,64 @@ def test_everybody_gets_the_items_of_the_own_block(protocol) -> None:
     assert found["segments"][segment][PRODUCT]
 
 
+def _known_somewhere() -> pa.Table:
+    """Of four people each, one knows art only before the test, one books only, and two both."""
+    table = blocks(people=120, items=6)
+    cut = max(table["ts"].to_pylist()) + 1 - 90 * 86_400
+    gone = {0: "books", 1: "art"}
+    keep = [
+        ts >= cut or gone.get(int(user[1:]) % 8) != domain
+        for user, domain, ts in zip(*(table[name].to_pylist() for name in ("user_id", "domain", "ts")), strict=True)
+    ]
+    return table.filter(pa.array(keep))
+
+
+def test_directions_and_segments_add_up_and_have_their_own_differences() -> None:
+    table = _known_somewhere()
+    found = evaluate(table, None, None, _request("temporal"))
+    stage = make_plan("temporal", make_logs([table])[0], Choices(label_stages=1)).test[0]
+    for queries in stage.queries:
+        domain = stage.train.names.domains[queries.domain]
+        met = [
+            stage.train.matrix[queries.user][:, stage.train.names.span(side)].sum(axis=1).A1 > 0
+            for side in (queries.domain, 1 - queries.domain)
+        ]
+        wanted = {"other": ~met[0] & met[1], "both": met[0] & met[1], "target": met[0] & ~met[1]}
+        for model, everybody in found["models"].items():
+            parts = {name: found["directions"][name][model][domain]["ndcg@10"] for name in wanted}
+            assert {name: part["n"] for name, part in parts.items()} == {
+                name: int(chosen.sum()) for name, chosen in wanted.items()
+            }
+            total = sum(part["n"] * part["value"] for part in parts.values())
+            assert total / len(queries) == pytest.approx(everybody[domain]["ndcg@10"]["value"], abs=1e-5)
+            assert parts["other"] == found["segments"]["cold"][model][domain]["ndcg@10"]
+        for kind, groups in (("segment", ("warm", "cold")), ("direction", wanted)):
+            for name in groups:
+                values = found[f"{kind}s"][name]
+                paired = found[f"{kind}_differences"][name]["popularity"][domain]["ndcg@10"]
+                gain = values[PRODUCT][domain]["ndcg@10"]["value"] - values["popularity"][domain]["ndcg@10"]["value"]
+                assert paired["value"] == pytest.approx(gain, abs=2e-6)
+                assert paired["low"] <= paired["value"] <= paired["high"]
+                assert PRODUCT not in found[f"{kind}_differences"][name]
+
+
+def test_lists_of_a_segment_are_those_of_its_people_alone() -> None:
+    found = evaluate(_known_somewhere(), None, None, _request("temporal"))
+    for domain in ("art", "books"):
+        n = {name: found["segment_lists"][name][PRODUCT][domain]["coverage@10"]["n"] for name in ("warm", "cold")}
+        assert n["warm"] + n["cold"] == found["people"][domain]
+        whole = found["lists"][PRODUCT][domain]
+        for name in n:
+            part = found["segment_lists"][name][PRODUCT][domain]
+            assert set(part) == set(whole)
+            assert 0 < part["coverage@10"]["value"] <= whole["coverage@10"]["value"]
+            assert part["novelty@10"]["low"] <= part["novelty@10"]["value"] <= part["novelty@10"]["high"]
+        mean = sum(n[name] * found["segment_lists"][name][PRODUCT][domain]["novelty@10"]["value"] for name in n)
+        assert mean / sum(n.values()) == pytest.approx(whole["novelty@10"]["value"], abs=1e-5)  # all lists are full
+    one = evaluate(random_log(people=80), None, None, _request("leave-one-out"))
+    assert one["segment_lists"]["warm"][PRODUCT].keys() == one["lists"][PRODUCT].keys()
+
+
 def test_the_same_document_twice() -> None:
     request = _request("leave-one-out", negatives=8)
     first, second = (evaluate(random_log(people=80), None, None, request) for _ in range(2))
