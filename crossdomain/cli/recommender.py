@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from crossdomain.cli.output import Json, show
+from crossdomain.cli.output import Json, progress, show
 from crossdomain.errors import InputError
 from crossdomain.settings import Settings
 
@@ -101,13 +101,17 @@ def _question(
 
 
 def _asks(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command the options of ``_question`` beside its own, and as its first argument what they make."""
+    """Gives a command the options of ``_question`` beside its own, and as its first argument what they make.
+
+    Both take minutes: meanwhile standard error tells how far they are.
+    """
     shared = inspect.signature(_question, eval_str=True).parameters
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
 
     @wraps(command)
     def run(**given: Any) -> None:
-        command(_question(**{name: given.pop(name) for name in shared}), **given)
+        with progress():
+            command(_question(**{name: given.pop(name) for name in shared}), **given)
 
     parameters = [*shared.values(), *own]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

@@ -132,7 +132,7 @@ def climb(
         if tried and late():
             break
         value = judge(candidate)
-        log.info("%s: %.5f", candidate, value)
+        log.debug("%s: %.5f", candidate, value)
         tried.append((candidate, value))
         best = max(tried, key=lambda one: one[1])[0]
         local = len(tried) > trials // 2

@@ -123,11 +123,14 @@ def search(plan: Plan, settings: SearchSettings) -> Recipe:
 def search_sources(plan: Plan, settings: SearchSettings, names: Sequence[str] = tuple(SOURCES)) -> Recipe:
     """The best settings of the named sources that can be used, and the ranker's as they are without a search."""
     found: dict[str, Found] = {}
-    for name in names:
+    for number, name in enumerate(names, 1):
         one = tune_source(name, plan.validation, replace(settings, seconds=settings.seconds / len(names)))
-        if one is not None:
-            found[name] = one
-            log.info("%s: %s %.5f in %.1f s", name, settings.metric, one.value, one.seconds)
+        if one is None:
+            log.info("%s (%s of %s): cannot be used on this log", name, number, len(names))
+            continue
+        found[name] = one
+        given = (name, number, len(names), settings.metric, one.value, one.trials, one.seconds)
+        log.info("%s (%s of %s): %s %.5f, %s settings in %.1f s", *given)
     sources = {name: one.source for name, one in found.items()}
     values = {name: one.value for name, one in found.items()}
     return Recipe(sources, ranker_for(plan, settings, len(found)), settings.metric, values)

@@ -1,5 +1,7 @@
 import inspect
 import json
+import logging
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -235,11 +237,19 @@ def test_the_commands_tune_and_evaluate(tmp_path) -> None:
     base = ["--events", str(tmp_path / "events.csv"), "--protocol", "temporal"]
     run = CliRunner().invoke(app, ["tune", *base, "--out", str(out), "--trials", "1"])
     assert run.exit_code == 0, run.output
+    lines = [line for line in run.stderr.splitlines() if line.split()[1] in SOURCES]
+    assert [line.split()[1] for line in lines] == list(SOURCES)
+    assert all(
+        "cannot be used" in line or re.search(r"ndcg@10 0\.\d+, \d settings in \d+\.\d s", line) for line in lines
+    )
+    assert not re.search("of 14|ranker:", run.stdout)
     written = json.loads(out.read_text())
     assert set(written["validation"]) == {*written["sources"], "ranker"}
     run = CliRunner().invoke(app, ["evaluate", "recommender", *base, "--settings", str(out), "--json"])
     assert run.exit_code == 0, run.output
-    found = json.loads(run.output)
+    assert "sources learned" in run.stderr
+    assert not logging.getLogger("crossdomain").handlers
+    found = json.loads(run.stdout)
     assert found["settings"] == written
     assert set(found["models"][PRODUCT]) == {"art", "books"}
     assert set(found["models"]) == {PRODUCT, *BASELINES}
