@@ -41,6 +41,9 @@ Moment = Annotated[
 Strict = Annotated[
     int, typer.Option(min=0, help="leave-one-out: groups of moments, each learned for from what was before; 0: off.")
 ]
+LabelStages = Annotated[
+    int, typer.Option(min=0, help="Earlier stages that label the ranker; 0: half of the validation's people do.")
+]
 Trials = Annotated[
     int, typer.Option(min=1, help="Settings that are tried for each source; a quarter as many for the ranker.")
 ]
@@ -76,6 +79,7 @@ def _question(
     cold_share: ColdShare = 0.2,
     moment: Moment = "event",
     strict: Strict = 0,
+    label_stages: LabelStages = 2,
     trials: Trials = 24,
     budget: Budget = 0,
 ) -> Question:
@@ -88,7 +92,7 @@ def _question(
     settings = Settings.from_env()
     choices = Choices(
         negatives=negatives, test_days=test_days, gap_days=gap_days, cold_share=cold_share, moment=moment,
-        strict=strict, seed=settings.seed,
+        strict=strict, label_stages=label_stages, seed=settings.seed,
     )  # fmt: skip
     search = SearchSettings(trials=trials, seconds=budget, seed=settings.seed, threads=settings.threads)
     weights = RecommendSettings.from_env().weights

@@ -14,11 +14,13 @@ from typer.testing import CliRunner
 from crossdomain.cli import recommender
 from crossdomain.cli.main import app
 from crossdomain.errors import InputError
+from crossdomain.recommend.offline import training
 from crossdomain.recommend.offline.evaluation import PRODUCT, Request, evaluate
 from crossdomain.recommend.offline.features import Features, fit_sources
 from crossdomain.recommend.offline.log import make_logs
 from crossdomain.recommend.offline.protocols import Choices, make_plan
 from crossdomain.recommend.offline.ranker import RankerSettings, ranked
+from crossdomain.recommend.offline.ranker_search import prepared
 from crossdomain.recommend.offline.reading import read_events, read_items
 from crossdomain.recommend.offline.search import SearchSettings, tune_source
 from crossdomain.recommend.offline.sources import SOURCES
@@ -276,6 +278,19 @@ def test_both_commands_ask_for_a_log_in_the_same_way() -> None:
     run = CliRunner().invoke(app, ["tune", "--out", "x.json"])
     assert run.exit_code == 2
     assert "--events" in run.output
+
+
+@pytest.mark.parametrize(("stages", "learned"), [(0, 1), (1, 2)])
+def test_label_stages_are_asked_for(tmp_path, monkeypatch, stages, learned) -> None:
+    pyarrow.csv.write_csv(blocks(people=60, items=6).drop_columns(["weight"]), tmp_path / "events.csv")
+    (tmp_path / "settings.json").write_text(json.dumps(RECIPE.as_document()))
+    asked = []
+    monkeypatch.setattr(training, "prepared", lambda stage, *rest: asked.append(stage) or prepared(stage, *rest))
+    options = ["--events", tmp_path / "events.csv", "--settings", tmp_path / "settings.json", "--label-stages", stages]
+    run = CliRunner().invoke(app, ["evaluate", "recommender", *map(str, options), "--json"])
+    assert run.exit_code == 0, run.output
+    assert json.loads(run.stdout)["choices"]["label_stages"] == stages
+    assert len(asked) == learned  # the validation, and what labels
 
 
 def test_texts_of_a_catalogue_in_all_formats(tmp_path) -> None:
