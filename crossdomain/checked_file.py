@@ -16,6 +16,7 @@ from jsonschema.exceptions import ValidationError, best_match
 from crossdomain.errors import InputError
 
 Key = tuple[str | int, ...]
+_NO_VALUE = (".nan", ".inf")  # no bound of a schema refuses .nan: it is neither above nor below
 
 
 class _PlainLoader(yaml.SafeLoader):
@@ -62,7 +63,7 @@ def read_checked_file(path: Path, *, schema: Path, what: str) -> CheckedFile:
 
     Raises:
         InputError: The file or its schema is missing, the file is not UTF-8, not YAML, gives a key twice, or breaks
-            the schema; the message names file, line and key.
+            the schema, or says not-a-number or infinity; the message names file, line and key.
     """
     try:
         node = yaml.compose(path.read_text(encoding="utf-8"), _PlainLoader)
@@ -108,6 +109,14 @@ def _collect_lines(node: yaml.Node, key: Key, lines: dict[Key, int], path: Path)
                 )
             lines[child] = name.start_mark.line + 1
             _collect_lines(value, child, lines, path)
+    elif (
+        isinstance(node, yaml.ScalarNode)
+        and node.tag.endswith(":float")
+        and node.value.lstrip("+-").lower() in _NO_VALUE
+    ):
+        raise InputError(
+            f"{path}, line {lines[key]}: {'.'.join(map(str, key))}: {node.value} is no value: give a number"
+        )
     elif isinstance(node, yaml.SequenceNode):
         for position, value in enumerate(node.value):
             _collect_lines(value, (*key, position), lines, path)
@@ -123,6 +132,13 @@ def _explain(error: ValidationError) -> tuple[Key, str]:
     if error.validator == "enum":
         allowed = ", ".join(map(str, cast("list[object]", error.validator_value)))
         return key, f"{error.instance!r} is unknown; use one of {allowed}"
+    if error.validator == "anyOf" and all(set(one) == {"required"} for one in cast("list[Any]", error.validator_value)):
+        names = [name for one in cast("list[dict[str, list[str]]]", error.validator_value) for name in one["required"]]
+        return key, f"give at least one of {', '.join(names)}"
+    if error.validator == "type" and error.validator_value == "string" and type(error.instance) in (int, float):
+        return key, f"{error.instance} is a number, not a text: write it in quotes"
+    if error.validator == "pattern" and "description" in (schema := cast("dict[str, Any]", error.schema)):
+        return key, f"{error.instance!r} does not fit: {schema['description']}"
     if error.validator == "required" and isinstance(error.instance, dict):
         missing = next(name for name in cast("list[str]", error.validator_value) if name not in error.instance)
         return (*key, missing), "is required"

@@ -34,8 +34,8 @@ class Settings:
         early_minutes: Tolerance for clocks that run ahead: later than that after the delivery's day
             is ``too_early``.
         memory_limit: DuckDB's memory limit for one task, in DuckDB's notation (``4GB``).
-        threads: DuckDB's threads for one task.
-        seed: Seed of everything random.
+        threads: DuckDB's threads for one task, 1 or more.
+        seed: Seed of everything random, from 0 to below 2 ** 31.
         gate_frame_rows: Partitions of up to this many rows are loaded and validated by Great Expectations; DuckDB
             counts the same rules in larger ones.
         holdout: Share of all units that no experiment gets, the same units for all of them; from 0 to below 1.
@@ -154,6 +154,18 @@ def _share(text: str) -> float:
     return share
 
 
+def _threads(text: str) -> int:
+    if (count := int(text)) < 1:
+        raise ValueError("give 1 or more")
+    return count
+
+
+def _seed(text: str) -> int:
+    if not 0 <= (seed := int(text)) < 2**31:
+        raise ValueError("give 0 to 2147483647")
+    return seed
+
+
 def _zone_name(text: str) -> str:
     return ZoneInfo(text).key
 
@@ -167,8 +179,8 @@ _PARSERS: dict[str, Callable[[str], object]] = {
     "late_days": int,
     "early_minutes": int,
     "memory_limit": str,
-    "threads": int,
-    "seed": int,
+    "threads": _threads,
+    "seed": _seed,
     "gate_frame_rows": int,
     "holdout": _share,
     "part_units": _units,

@@ -158,10 +158,12 @@ def tune(
     """Search the settings of every source and of the ranker on validation; write them for `evaluate recommender`."""
     from crossdomain.recommend.offline.evaluation import plan_of
     from crossdomain.recommend.offline.training import search
+    from crossdomain.storage.analyst_files import check_writable, write_file
 
+    check_writable(out)  # before the search, which may take hours
     recipe = search(plan_of(*question.tables, question.request), question.request.search)
     document = recipe.as_document()
-    out.write_text(json_module.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_file(out, (json_module.dumps(document, indent=2, sort_keys=True) + "\n").encode())
     chosen = {**document["sources"], "ranker": document["ranker"]}
     show(
         document,
@@ -174,11 +176,13 @@ def tune(
 
 def _read(path: Path) -> Any:
     try:
-        return json_module.loads(path.read_text(encoding="utf-8"))
+        return json_module.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing: write it with crossdomain tune --out {path}") from error
     except json_module.JSONDecodeError as error:
         raise InputError(f"{path}:{error.lineno}:{error.colno}: no JSON: {error.msg}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}; give what crossdomain tune --out wrote") from error
 
 
 def _facts(document: Any) -> dict[str, Any]:
@@ -187,7 +191,8 @@ def _facts(document: Any) -> dict[str, Any]:
         for domain, gate in document["gates"].items()
     }
     leaks = {f"look at {leak['kind']}": f"{leak['count']}: {', '.join(leak['examples'])}" for leak in document["leaks"]}
-    return {**gates, **leaks, "seconds": document["seconds"]}
+    left_out = {f"not asked for, {why}": count for why, count in document["left_out"].items()}
+    return {**gates, **leaks, **left_out, "seconds": document["seconds"]}
 
 
 def _table(document: Any) -> list[list[object]]:

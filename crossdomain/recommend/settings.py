@@ -27,7 +27,6 @@ EVENT_WEIGHTS: Mapping[str, float] = {
 """Weight of one event as evidence of taste, relative to a purchase; other types weigh nothing."""
 RATING_WEIGHTS: tuple[tuple[float, float], ...] = ((4.0, 0.8), (2.5, 0.4))
 """(least rating, weight), on a scale to 5; a rating without a value weighs like the lowest step."""
-_KINDS: Mapping[str, Callable[[str], str | int | float]] = {"int": int, "float": float, "str": str}
 REJECTIONS: tuple[str, ...] = ("complaint", "dislike", "hide", "refund")
 """Events that take back all earlier evidence for their item; so does a rating below ``RATING_WEIGHTS``."""
 
@@ -111,7 +110,7 @@ class RecommendSettings:
             "factors": 1, "iterations": 1, "test_days": 1, "min_test_people": 1, "train_every_days": 1,
             "top_k": 1, "threads": 1, "max_items": 1, "tolerance": 0, "cold_share": 0, "popularity_power": 0,
             "patience": 0, "creator_cap": 0, "topic_cap": 0, "repeat_days": 0,
-            "mmr_lambda": 0, "fresh_boost": 0, "buy_again": 0,
+            "mmr_lambda": 0, "fresh_boost": 0, "buy_again": 0, "seed": 0,
         }  # fmt: skip
         for name, least in at_least.items():
             if getattr(self, name) < least:
@@ -170,3 +169,12 @@ class RecommendSettings:
         config = asdict(self)
         del config["threads"]
         return {**config, "events": self.weights, "ratings": RATING_WEIGHTS, "rejections": REJECTIONS}
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError("give a finite number")
+    return number
+
+
+_KINDS: Mapping[str, Callable[[str], str | int | float]] = {"int": int, "float": _finite, "str": str}

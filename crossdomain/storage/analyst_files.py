@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 from crossdomain.errors import InputError, MissingInput
 from crossdomain.settings import Settings
 from crossdomain.storage.engine import connection, file_literal, quoted
+from crossdomain.storage.home import write_whole
 
 _CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 _PARQUET = (".parquet", ".pq")
@@ -68,17 +69,31 @@ def read_by_variant(settings: Settings, files: Mapping[str, Path], columns: Sequ
     return pa.concat_tables(tables, promote_options="permissive")
 
 
+def check_writable(path: Path) -> None:
+    """Asks before long work whether a file of that name can be written after it.
+
+    Raises:
+        MissingInput: Its folder does not exist.
+        InputError: A folder or device has that name, or its folder may not be written to.
+    """
+    if not path.parent.is_dir():
+        raise MissingInput(f"{path}: there is no folder {path.parent}")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is no file: give the name of one")
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"{path}: this user may not write to {path.parent}: give another folder")
+
+
 def write_file(path: Path, content: bytes) -> None:
     """Writes a file for an analyst, whole or not at all; a file of that name is replaced.
 
     Raises:
         MissingInput: Its folder does not exist.
+        InputError: A folder or device has that name, or its folder may not be written to.
+        CrossdomainError: The disk is full or fails.
     """
-    if not path.parent.is_dir():
-        raise MissingInput(f"{path}: there is no folder {path.parent}")
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    aside.write_bytes(content)
-    aside.replace(path)
+    check_writable(path)
+    write_whole(path, content)
 
 
 def _source(path: Path) -> str:

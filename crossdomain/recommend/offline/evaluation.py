@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from crossdomain.errors import InputError
 from crossdomain.recommend.interactions import Bools
-from crossdomain.recommend.offline.features import fit_sources
-from crossdomain.recommend.offline.leaks import find_leaks
+from crossdomain.recommend.offline.features import check_features, fit_sources
+from crossdomain.recommend.offline.leaks import Leak, find_leaks
 from crossdomain.recommend.offline.log import Log, make_logs
 from crossdomain.recommend.offline.metrics import Bootstrap, Means, of_lists, per_person
 from crossdomain.recommend.offline.protocols import Choices, Plan, Queries, Stage, make_plan
@@ -28,6 +28,14 @@ SEGMENTS = ("warm", "cold")
 """Whether a person is known in the target domain."""
 DIRECTIONS = ("other", "both", "target")
 """Where a person is known: from other domains only, there and in the target domain, or in the target domain only."""
+_LEAKS = {
+    "test_in_training": ("true items are in the training", "take them out of the events"),
+    "future": (
+        "interactions happened after the moment of the question",
+        "take them out of the events, or ask at the last known moment (--moment last)",
+    ),
+}
+"""What stops an evaluation, and what to do."""
 log = logging.getLogger(__name__)
 
 
@@ -68,13 +76,18 @@ def evaluate(events: pa.Table, items: pa.Table | None, test: pa.Table | None, re
         ``warm`` (known in the target domain) and ``cold`` people, and ``directions`` by where they are known
         (``DIRECTIONS``); ``differences``: the product minus each baseline, paired by person, also as
         ``segment_differences`` and ``direction_differences``; ``lists`` and ``list_differences``: the same for
-        whole-list metrics, ``segment_lists`` by segment; ``gates``, ``leaks``, ``settings``, ``people``, ``seconds``.
+        whole-list metrics, ``segment_lists`` by segment; ``left_out``: see ``Plan``; ``gates``, ``leaks``,
+        ``settings``, ``people`` and ``seconds``.
+
+    Raises:
+        InputError: The log, the protocol and the recipe do not go together, or the test leaks into the training.
     """
     clock = _Clock()
+    check_features(request.without)
     plan = plan_of(events, items, test, request)
     leaks = find_leaks(plan.test, items, cut_in_time=request.protocol == "temporal")
     if broken := [leak for leak in leaks if leak.error]:
-        raise InputError(f"the test leaks into the training: {broken[0].kind}, {broken[0].count}: {broken[0].examples}")
+        raise InputError(_said(broken[0]))
     clock.lap("plan")
     recipe = request.recipe or search(plan, request.search)
     clock.lap("search")
@@ -88,6 +101,7 @@ def evaluate(events: pa.Table, items: pa.Table | None, test: pa.Table | None, re
     return {
         "protocol": request.protocol,
         "people": {names.domains[domain]: _people(plan.test, domain) for domain in range(len(names.domains))},
+        "left_out": dict(plan.left_out),
         **document,
         "gates": {names.domains[domain]: {**asdict(gate), "ships": gate.ships} for domain, gate in model.gates.items()},
         "leaks": [asdict(leak) for leak in leaks],
@@ -95,6 +109,11 @@ def evaluate(events: pa.Table, items: pa.Table | None, test: pa.Table | None, re
         "choices": asdict(request.choices),
         "seconds": clock.laps,
     }
+
+
+def _said(leak: Leak) -> str:
+    what, remedy = _LEAKS[leak.kind]
+    return f"the test leaks into the training: {leak.count} {what} ({'; '.join(leak.examples)}): {remedy}"
 
 
 def _answers(stages: Sequence[Stage], model: Recommender) -> list[tuple[Stage, dict[str, list[Ranking]]]]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from crossdomain.errors import InputError
 from crossdomain.recommend.interactions import Bools, Ints
 from crossdomain.recommend.offline.kernels import best_columns, compiled, unions
 from crossdomain.recommend.offline.log import Codes, Log
@@ -63,10 +64,8 @@ class Features:
         self._per_source = per_source
         self._views = [(one, view) for one in self._fitted for view in one.source.views if _has(stage.train, view)]
         self._times = ItemTimes.of(stage.timeline or stage.train) if stage.train.timed else None
-        names = [f"{one.source.name}_{view}" for one, view in self._views]
-        names += [f"{one.source.name}_{view}_share" for one, view in self._views]
-        names += [f"{one.source.name}_place" for one in self._fitted]
-        names += ["item_total", *(TIMED_ITEM if self._times else ()), *PERSON]
+        views = [(one.source.name, view) for one, view in self._views]
+        names = _names(views, [one.source.name for one in self._fitted], timed=self._times is not None)
         self._kept = np.array([at for at, name in enumerate(names) if name not in without])
         self.names = tuple(names[at] for at in self._kept)
         self._people = _People.of(stage.history)
@@ -123,6 +122,32 @@ class Features:
 
     def _person(self, asked: Asked) -> list[Values]:
         return self._people.values(asked)
+
+
+def check_features(names: Sequence[str]) -> None:
+    """Checks names of features before the long work.
+
+    Raises:
+        InputError: No source, item or person has a feature of such a name.
+    """
+    views = [(name, view) for name, source in SOURCES.items() for view in source.views]
+    known = _names(views, list(SOURCES), timed=True)
+    if unknown := [name for name in names if name not in known]:
+        raise InputError(f"--without {unknown[0]}: there is no such feature; there are {', '.join(known)}")
+
+
+def _names(views: Sequence[tuple[str, str]], sources: Sequence[str], *, timed: bool) -> list[str]:
+    """Names of the features in their order."""
+    scores = [f"{source}_{view}" for source, view in views]
+    places = [f"{source}_place" for source in sources]
+    return [
+        *scores,
+        *(f"{name}_share" for name in scores),
+        *places,
+        "item_total",
+        *(TIMED_ITEM if timed else ()),
+        *PERSON,
+    ]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from crossdomain.recommend.offline.ranking import Ranking
 
 CUTOFFS = (5, 10, 20, 50)
 ACCURACY = ("hr", "recall", "precision", "ndcg", "mrr")
+METRICS = tuple(f"{name}@{k}" for k in CUTOFFS for name in ACCURACY)
 DIGITS = 6
 _DIVERSE_LISTS = 500
 _DRAWS = 50

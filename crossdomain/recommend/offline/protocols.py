@@ -12,8 +12,9 @@ without dates nobody knows which items came later: that these exist would tell w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from hashlib import blake2b
 
 import numpy as np
@@ -27,6 +28,15 @@ from crossdomain.recommend.offline.log import UNDATED, Codes, Log
 PROTOCOLS = ("temporal", "leave-one-out", "domain-cold", "given")
 MOMENTS = ("event", "last")
 DAY = 86_400
+_GOES_WITH = {
+    "negatives": ("leave-one-out", "given"),
+    "strict": ("leave-one-out",),
+    "moment": ("leave-one-out", "given"),
+    "test_days": ("temporal",),
+    "gap_days": ("temporal",),
+    "cold_share": ("domain-cold",),
+}
+"""Protocols that a choice goes with; with others it must be left alone."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +94,14 @@ class Plan:
         test: Reported once.
         validation: Settings are chosen on it.
         labels: Earlier stages that add labels for the ranker.
+        left_out: What of a given test is not asked for: pairs of person and item by reason.
     """
 
     protocol: str
     test: tuple[Stage, ...]
     validation: tuple[Stage, ...]
     labels: tuple[tuple[Stage, ...], ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -139,23 +151,28 @@ def make_plan(protocol: str, log: Log, choices: Choices, test: Log | None = None
     Raises:
         InputError: The protocol is unknown, lacks what it needs, or leaves nobody to ask about.
     """
-    if choices.negatives and protocol not in ("leave-one-out", "given"):
-        raise InputError(f"--negatives goes with leave-one-out and given; {protocol} ranks all items")
-    if choices.strict and protocol != "leave-one-out":
-        raise InputError(f"--strict goes with leave-one-out, not with {protocol}")
+    if protocol not in PROTOCOLS:
+        raise InputError(f"--protocol {protocol}: give one of {', '.join(PROTOCOLS)}")
+    for name, protocols in _GOES_WITH.items():
+        if getattr(choices, name) != getattr(Choices, name) and protocol not in protocols:
+            raise InputError(f"--{name.replace('_', '-')} goes with {' and '.join(protocols)}, not with {protocol}")
     if protocol == "temporal":
         plan = _temporal(log, choices)
     elif protocol == "leave-one-out":
         plan = _leave_one_out(log, choices)
     elif protocol == "domain-cold":
         plan = _domain_cold(log, choices, test)
-    elif protocol == "given":
-        plan = _given(log, choices, test)
     else:
-        raise InputError(f"--protocol {protocol}: give one of {', '.join(PROTOCOLS)}")
-    for name, stages in (("test", plan.test), ("validation", plan.validation)):
-        if not any(stage.queries for stage in stages):
-            raise InputError(f"the protocol {protocol} leaves nobody for the {name}: give more interactions")
+        plan = _given(log, choices, test)
+    tested, validated = (
+        {queries.domain for stage in stages for queries in stage.queries} for stages in (plan.test, plan.validation)
+    )
+    if not tested:
+        raise InputError(f"the protocol {protocol} leaves nobody for the test: give more interactions")
+    if lacking := [log.names.domains[domain] for domain in sorted(tested - validated)]:
+        raise InputError(
+            f"the protocol {protocol} leaves nobody of {', '.join(lacking)} for the validation: give more interactions"
+        )
     return plan
 
 
@@ -173,8 +190,10 @@ def _temporal(log: Log, choices: Choices) -> Plan:
             break
         stages.append((stage,))
     if len(stages) < 2:
+        first, last = (datetime.fromtimestamp(int(ts), UTC).date() for ts in (log.ts.min(), log.ts.max()))
         raise InputError(
-            f"the log spans too few days for a test and a validation of {choices.test_days} days: give --test-days"
+            f"the events, from {first} to {last}, leave nobody for a test and a validation of {choices.test_days} days "
+            f"each and a gap of {choices.gap_days}: give fewer --test-days or --gap-days"
         )
     return Plan("temporal", stages[0], stages[1], tuple(stages[2:]))
 
@@ -199,7 +218,7 @@ def _cut(log: Log, start: int, until: int, choices: Choices, *, whole: bool) -> 
 def _by_moment(stage: Stage, train: Log, groups: int) -> tuple[Stage, ...]:
     """The stage in groups of moments; each learns from what happened in ``train`` before its first moment."""
     if not stage.train.timed:
-        raise InputError("strict leave-one-out needs ts in the events")
+        raise InputError("--strict needs ts in the events: give times, or leave it out")
     moments = np.concatenate([queries.moment for queries in stage.queries])
     edges = np.unique(np.quantile(moments, np.linspace(0, 1, groups + 1)[:-1], method="lower"))
     out = []
@@ -227,18 +246,32 @@ def _leave_one_out(log: Log, choices: Choices) -> Plan:
         stages.append(_by_moment(stage, train, choices.strict) if choices.strict else (stage,))
         rest = train
     if len(stages) < 2:
-        raise InputError("leave-one-out needs people with three interactions or more: one to test, one to validate")
+        raise InputError(
+            "leave-one-out needs people with three interactions or more, the last two with items that were new to "
+            "them: one to test, one to validate; rows that are there twice are no new items"
+        )
     return Plan("leave-one-out", stages[0], stages[1], tuple(stages[2:]))
 
 
 def _given(log: Log, choices: Choices, test: Log | None) -> Plan:
     if test is None or not len(test):
         raise InputError("the protocol given needs --test with at least one row")
-    known = test.standing()
-    known = known.where(np.diff(log.standing().indptr)[known.user] > 0)
-    first = _held_out(
-        known, np.ones(len(known), dtype=bool), log, _all_but_later(log, test), choices, whole=True, part=0
-    )
+    if log.timed and not test.timed and choices.moment == "event":
+        raise InputError("the events have ts and those of --test have none: give them, or --moment last")
+    standing = test.standing()
+    known = standing.where(np.diff(log.standing().indptr)[standing.user] > 0)
+    left_out = {
+        "of people without events": int(standing.matrix.nnz - known.matrix.nnz),
+        "met before": int(known.matrix.multiply(log.seen).nnz),
+        "taken back": int(test.matrix.nnz - standing.matrix.nnz),
+    }
+    asked = np.ones(len(known), dtype=bool)
+    first = _held_out(known, asked, log, _all_but_later(log, test), choices, whole=True, part=0)
+    if not first.queries:
+        why = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
+        raise InputError(
+            f"nothing of --test can be asked for ({why}): give rows of people who have events, with new items"
+        )
     stages = [(first,)]
     rest = log
     domains = np.unique(test.domain)
@@ -253,13 +286,20 @@ def _given(log: Log, choices: Choices, test: Log | None) -> Plan:
         stages.append((stage,))
         rest = train
     if len(stages) < 2:
-        raise InputError("the protocol given needs people with two training interactions or more, for validation")
-    return Plan("given", stages[0], stages[1], tuple(stages[2:]))
+        raise InputError(
+            "the protocol given needs people with two interactions or more, the last one with an item of a domain of "
+            "--test that was new to them: for the validation"
+        )
+    return Plan(
+        "given", stages[0], stages[1], tuple(stages[2:]), {why: count for why, count in left_out.items() if count}
+    )
 
 
 def _domain_cold(log: Log, choices: Choices, test: Log | None) -> Plan:
     if len(log.names.domains) != 2:
-        raise InputError(f"domain-cold needs two domains; the events have {', '.join(log.names.domains)}")
+        raise InputError(
+            f"domain-cold needs two domains; the events, and the items if given, have {', '.join(log.names.domains)}"
+        )
     draws = np.array([_draw(user, choices.seed) for user in log.names.users.to_pylist()])
     standing = log.standing()
     sides = [np.diff(standing.where(standing.domain == domain).indptr) > 0 for domain in (0, 1)]
@@ -331,7 +371,9 @@ def _sampled(met: sp.csr_matrix, truth: sp.csr_matrix, items: Ints, count: int, 
         raise InputError("--negatives needs one true item per person and domain; rank all items instead")
     left = len(items) - int(np.diff(met.indptr).max())
     if left < count:
-        raise InputError(f"--negatives {count}: a domain has only {left} items that a person never met")
+        raise InputError(
+            f"--negatives {count}: a domain has only {left} items that a person never met: give at most {left}"
+        )
     out = np.empty((met.shape[0], count + 1), dtype=np.int32)
     draw_unseen(np.uint64(seed), items, met.indptr, met.indices, met.shape[1], out[:, :count])
     out[:, count] = truth.indices

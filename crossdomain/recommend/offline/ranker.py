@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from crossdomain.errors import InputError
 from crossdomain.recommend.interactions import Bools, Floats, Ints
 from crossdomain.recommend.offline.blend import Blend, blended, fit_linear
 from crossdomain.recommend.offline.features import Candidates, Features, Values
@@ -181,7 +182,15 @@ def train(
         names: Names of the features.
         settings: Settings.
         rounds: Trees without ``watch``; 0 for the blend alone.
+
+    Raises:
+        InputError: There is nothing to learn from, or nothing to watch.
     """
+    if not len(learn.label) or (watch is not None and not len(watch.label)):
+        raise InputError(
+            "no true item of the validation is among the candidates, so that nothing can be learned: people met only "
+            "items that nobody met before, or too few people are left; give more events, or other days or shares"
+        )
     with threadpool_limits(limits=1, user_api="blas"):
         blend = _fitted_blend(learn, names, settings) if settings.blend else None
         data = _dataset(learn, blend, names)

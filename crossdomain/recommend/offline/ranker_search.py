@@ -6,6 +6,8 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import takewhile
 
 import numpy as np
 
@@ -57,6 +59,16 @@ def prepared(stage: Stage, sources: Mapping[str, Source], ranker: RankerSettings
         "%s sources learned from %s interactions in %.1f s", len(sources), len(stage.train), time.monotonic() - began
     )
     return found
+
+
+def label_stages(plan: Plan, sources: Mapping[str, Source]) -> list[tuple[Stage, ...]]:
+    """The stages that label the ranker, the latest first, up to one that a source cannot learn from: too few people."""
+    able = partial(_can_learn, sources=tuple(sources.values()))
+    return list(takewhile(able, plan.labels))
+
+
+def _can_learn(stages: Sequence[Stage], sources: Sequence[Source]) -> bool:
+    return all(source.applies(stage.train) for stage in stages for source in sources)
 
 
 def tune_ranker(
@@ -111,7 +123,10 @@ class _Ready:
     def of(cls, plan: Plan, sources: Mapping[str, Source], ranker: RankerSettings) -> _Ready:
         return cls(
             [prepared(stage, sources, ranker) for stage in plan.validation],
-            [[prepared(stage, sources, ranker) for stage in stages] for stages in plan.labels[:_MOST_STAGES]],
+            [
+                [prepared(stage, sources, ranker) for stage in stages]
+                for stages in label_stages(plan, sources)[:_MOST_STAGES]
+            ],
         )
 
 
@@ -121,7 +136,8 @@ class _Bench:
     def __init__(self, ready: _Ready, per_source: int, settings: SearchSettings) -> None:
         self._metric, self._threads = settings.metric, settings.threads
         most = RankerSettings(per_source=per_source, negatives=_MOST_NEGATIVES, seed=settings.seed)
-        self._learn = [[each for one in stages for each in _examples(one, most, settings)] for stages in ready.earlier]
+        found = [[each for one in stages for each in _examples(one, most, settings)] for stages in ready.earlier]
+        self._learn = [parts for parts in found if any(len(one.label) for one in parts)]
         last = ready.last
         if not self._learn:
             halves = [one.half(0) for one in last]

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 
 from crossdomain.errors import InputError
 from crossdomain.recommend.interactions import Floats
+from crossdomain.recommend.offline.bounds import check_settings
 from crossdomain.recommend.offline.features import Features, Fitted
-from crossdomain.recommend.offline.metrics import per_person
+from crossdomain.recommend.offline.metrics import METRICS, per_person
 from crossdomain.recommend.offline.protocols import Plan, Stage, people_of
 from crossdomain.recommend.offline.ranker import Examples, Ranker, RankerSettings, examples, rank_candidates, train
-from crossdomain.recommend.offline.ranker_search import Prepared, prepared, tune_ranker
+from crossdomain.recommend.offline.ranker_search import Prepared, label_stages, prepared, tune_ranker
 from crossdomain.recommend.offline.ranking import Ranking, rank_source
 from crossdomain.recommend.offline.search import Found, SearchSettings, some, tune_source
 from crossdomain.recommend.offline.sources import SOURCES, Source
@@ -56,14 +57,28 @@ class Recipe:
         """Reads what ``as_document`` wrote.
 
         Raises:
-            InputError: The document has another form, or names a source or a setting that there is not.
+            InputError: The document has another form, names a source or a setting that there is not, or gives one a
+                value that it cannot have.
         """
         try:
-            sources = {name: SOURCES[name](**values) for name, values in document["sources"].items()}
-            ranker = RankerSettings(**document.get("ranker", {}))
-            return cls(sources, ranker, str(document.get("metric", cls.metric)), dict(document.get("validation", {})))
-        except (KeyError, TypeError, AttributeError) as error:
+            given, ranker = document["sources"], RankerSettings(**document.get("ranker", {}))
+            sources = {name: SOURCES[name](**values) for name, values in given.items()}
+            recipe = cls(sources, ranker, document.get("metric", cls.metric), dict(document.get("validation", {})))
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise InputError(f"{where} is no settings file of crossdomain tune: {error}") from error
+        if unknown := sorted(set(document) - {field.name for field in fields(cls)}):
+            raise InputError(f"{where}: {unknown[0]} is no part of a settings file: take it out")
+        if not sources:
+            raise InputError(f"{where}: sources is empty: give one of {', '.join(SOURCES)}")
+        for name, source in sources.items():
+            check_settings(source, f"{where}: sources.{name}")
+        check_settings(ranker, f"{where}: ranker")
+        if recipe.metric not in METRICS:
+            raise InputError(f"{where}: metric is {recipe.metric!r}: give one of {', '.join(METRICS)}")
+        for name, value in recipe.validation.items():
+            if not isinstance(value, int | float):
+                raise InputError(f"{where}: validation.{name} is {value!r}: give a number, or take it out")
+        return recipe
 
 
 @dataclass(frozen=True)
@@ -170,14 +185,23 @@ def learn(plan: Plan, recipe: Recipe, *, without: Sequence[str] = ()) -> Recomme
         plan: Stages; the test is not looked at.
         recipe: Settings.
         without: Features to leave out.
+
+    Raises:
+        InputError: A source of the recipe cannot learn from the log, or no query has a true candidate to learn from.
     """
+    for name, source in recipe.sources.items():
+        if not all(source.applies(stage.train) for stage in plan.validation):
+            raise InputError(
+                f"{name} of --settings cannot learn from these events: it lacks texts, a second domain or rows, or has "
+                "too many: take it out, or run crossdomain tune on them"
+            )
     settings = recipe.ranker
     last = [prepared(stage, recipe.sources, settings) for stage in plan.validation]
     learning: list[Examples] = []
-    for stages in plan.labels[: settings.stages]:
+    for stages in label_stages(plan, recipe.sources)[: settings.stages]:
         learning += _examples([prepared(stage, recipe.sources, settings) for stage in stages], settings, without)
     judged = last
-    if not learning:
+    if not any(len(one.label) for one in learning):
         learning = _examples([one.half(0) for one in last], settings, without)
         judged = [one.half(1) for one in last]
     watching = _examples(judged, settings, without)

@@ -91,6 +91,19 @@ def test_jobs_are_listed_in_order(crossdomain: Command) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [("SEED", "-1", "give 0 to 2147483647"), ("SEED", str(2**31), "give 0 to"), ("THREADS", "0", "give 1 or more")],
+)
+def test_numbers_that_a_setting_cannot_have_are_refused(
+    crossdomain: Command, monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str
+) -> None:
+    monkeypatch.setenv(f"CROSSDOMAIN_{name}", value)
+    done = crossdomain("run", "clean", "--date", DAY)
+    assert done.code == 2
+    assert f"CROSSDOMAIN_{name}='{value}' is not valid: {message}" in done.err
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("run", "clean", "--date", "2026-02-30"), "a day that exists"),

@@ -63,7 +63,7 @@ ARMS = "variants: {control: 0.5, treatment: 0.5}"
 REFUND = "subtract: [refund], column: value}\n  - {name: units"
 CASES = [
     (ARMS, "variants: {control: 0.5, treatment: 0.4}", "line 7: variants: the weights sum to 0.9"),
-    (ARMS, "variants: {control: .nan, treatment: 0.5}", "variants: the weights sum to nan"),
+    (ARMS, "variants: {control: .nan, treatment: 0.5}", "line 7: variants.control: .nan is no value"),
     (ARMS, "variants: {control: 0, treatment: 1}", "variants.treatment: 1 is greater"),
     (ARMS, "variants: {control: half, treatment: 0.5}", "variants.control"),
     (ARMS, "variants: {control: 0.5, control: 0.5}", "line 7: variants.control: the key is given twice"),

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from crossdomain.errors import InputError
 from crossdomain.recommend.offline.evaluation import PRODUCT, Request, evaluate
 from crossdomain.recommend.offline.features import fit_sources
 from crossdomain.recommend.offline.log import UNDATED, Log, make_logs
@@ -105,7 +106,8 @@ def test_a_catalogue_without_dates_gives_nothing_of_the_future_away(table) -> No
     """Neither in temporal nor in any validation."""
     items = _catalogue(table, {"other-1-1": None}).drop_columns(["listed_at"])
     for protocol in ("temporal", "leave-one-out", "domain-cold"):
-        plain, plan = (make_plan(protocol, _log(table, one), TEMPORAL) for one in (None, items))
+        choices = TEMPORAL if protocol == "temporal" else Choices(label_stages=1)
+        plain, plan = (make_plan(protocol, _log(table, one), choices) for one in (None, items))
         stages = list(zip([*plan.validation, *plan.labels[0]], [*plain.validation, *plain.labels[0]], strict=True))
         if protocol == "temporal":
             stages.append((plan.test[0], plain.test[0]))
@@ -146,3 +148,17 @@ def test_dates_are_read(tmp_path) -> None:
     known = make_logs([events([("u", "x", "d")])], items)[0]
     assert known.names.listed.tolist() == [1704153600, UNDATED, UNDATED, 1704240000]
     assert make_logs([events([("u", "x", "d")])])[0].names.listed is None
+
+
+@pytest.mark.parametrize("form", ["seconds", "times"])
+def test_dates_of_any_form_may_be_missing(tmp_path, form) -> None:
+    rows = {
+        "seconds": ("1704153600", "", "1704240000"),
+        "times": ("2024-01-02 08:00:00+08:00", "", "2024-01-03 00:00Z"),
+    }
+    path = tmp_path / "items.csv"
+    path.write_text("item_id,domain,listed_at\n" + "".join(f"{n},x,{at}\n" for n, at in enumerate(rows[form])))
+    assert read_items(path)["listed_at"].to_pylist() == [1704153600, None, 1704240000]
+    path.write_text("item_id,domain,listed_at\n1,x,2024-01-02\n2,x,soon\n")
+    with pytest.raises(InputError, match="row 2: listed_at 'soon' is not"):
+        read_items(path)

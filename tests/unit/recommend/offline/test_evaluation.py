@@ -15,18 +15,19 @@ from crossdomain.cli import recommender
 from crossdomain.cli.main import app
 from crossdomain.errors import InputError
 from crossdomain.recommend.offline import training
-from crossdomain.recommend.offline.evaluation import PRODUCT, Request, evaluate
+from crossdomain.recommend.offline.bounds import check_settings
+from crossdomain.recommend.offline.evaluation import PRODUCT, Request, evaluate, plan_of
 from crossdomain.recommend.offline.features import Features, fit_sources
 from crossdomain.recommend.offline.log import make_logs
 from crossdomain.recommend.offline.protocols import Choices, make_plan
 from crossdomain.recommend.offline.ranker import RankerSettings, ranked
-from crossdomain.recommend.offline.ranker_search import prepared
+from crossdomain.recommend.offline.ranker_search import label_stages, prepared
 from crossdomain.recommend.offline.reading import read_events, read_items
 from crossdomain.recommend.offline.search import SearchSettings, tune_source
 from crossdomain.recommend.offline.sources import SOURCES
 from crossdomain.recommend.offline.sources.knn import ItemKnn
 from crossdomain.recommend.offline.training import BASELINES, Gate, Recipe
-from tests.unit.recommend.offline.logs import blocks, log, random_log
+from tests.unit.recommend.offline.logs import blocks, events, log, random_log
 
 QUICK = {name: SOURCES[name]() for name in ("popularity", "item_knn", "als")}
 RECIPE = Recipe(QUICK, RankerSettings(rounds=20, least_rows=5, threads=1))
@@ -226,10 +227,83 @@ def test_costly_settings_are_tried_for_the_best_only_and_not_on_long_logs(monkey
 def test_settings_files_survive_a_round_trip_and_bad_ones_are_refused() -> None:
     document = json.loads(json.dumps(RECIPE.as_document()))
     assert Recipe.from_document(document, where="x") == RECIPE
-    with pytest.raises(InputError, match="no settings file"):
-        Recipe.from_document({"sources": {"magic": {}}}, where="x")
-    with pytest.raises(InputError, match="no settings file"):
-        Recipe.from_document({"sources": {"als": {"depth": 3}}}, where="x")
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        (None, "no settings file"),
+        ([], "no settings file"),
+        ({}, "no settings file"),
+        ({"sources": {"magic": {}}}, "no settings file.*magic"),
+        ({"sources": {"als": {"depth": 3}}}, "no settings file.*depth"),
+        ({"sources": {}}, "s.json: sources is empty: give one of popularity"),
+        ({"sources": {"als": {"factors": -3}}}, "s.json: sources.als.factors is -3: give a whole number, 1 or more"),
+        ({"sources": {"als": {"factors": 8.5}}}, "sources.als.factors is 8.5: give a whole number"),
+        ({"sources": {"als": {"factors": "many"}}}, "sources.als.factors is 'many': give a whole number"),
+        ({"sources": {"als": {"regularization": 0}}}, "regularization is 0: give a number, more than 0"),
+        ({"sources": {"als": {"place_decay": 1.5}}}, "place_decay is 1.5: give a number, more than 0 and at most 1"),
+        ({"sources": {"als": {"alpha": float("nan")}}}, "alpha is nan: give a number"),
+        ({"sources": {"als": {"alpha": True}}}, "alpha is True: give a number"),
+        ({"sources": {"item_knn": {"neighbours": -1}}}, "neighbours is -1: give a whole number, 0 or more"),
+        ({"sources": {"popularity": {}}, "ranker": {"leaves": 1}}, "s.json: ranker.leaves is 1: give .* 2 or more"),
+        ({"sources": {"popularity": {}}, "ranker": {"per_source": 0}}, "ranker.per_source is 0"),
+        ({"sources": {"popularity": {}}, "ranker": {"threads": 0}}, "ranker.threads is 0"),
+        ({"sources": {"popularity": {}}, "ranker": {"seed": -1}}, "ranker.seed is -1: give a whole number, 0 or more"),
+        ({"sources": {"popularity": {}}, "metric": "ndgc@10"}, "metric is 'ndgc@10': give one of hr@5"),
+        ({"sources": {"popularity": {}}, "validation": {"als": "x"}}, "validation.als is 'x'"),
+        ({"sources": {"popularity": {}}, "rankr": {}}, "s.json: rankr is no part"),
+    ],
+)
+def test_bad_settings_files_are_refused_by_key(document, message) -> None:
+    with pytest.raises(InputError, match=message):
+        Recipe.from_document(document, where="s.json")
+
+
+def test_every_setting_that_a_search_may_try_can_be_read() -> None:
+    for kind in (*SOURCES.values(), RankerSettings):
+        for name, values in {**kind.space, **getattr(kind, "costly", {})}.items():
+            for value in values:
+                check_settings(replace(kind(), **{name: value}), kind.__name__)
+
+
+def test_label_stages_with_too_few_people_for_a_source_are_left_out() -> None:
+    """A log that begins with three people: the groups of ``segment_popularity`` cannot be made of them."""
+    early = [(f"u{person}", "art", f"art-{(person + 1) % 4}-{item}") for person in range(3) for item in range(4)]
+    table = pa.concat_tables([blocks(people=60, items=6), events(early, [-86_400] * len(early))])
+    sources = {name: SOURCES[name]() for name in ("popularity", "segment_popularity")}
+    request = Request("temporal", Choices(test_days=100), recipe=Recipe(sources, RECIPE.ranker), samples=50)
+    plan = plan_of(table, None, None, request)
+    assert [[source.applies(stage.train) for source in sources.values()] for (stage,) in plan.labels][-1] == [
+        True,
+        False,
+    ]
+    assert len(label_stages(plan, sources)) == len(plan.labels) - 1
+    assert evaluate(table, None, None, request)["models"][PRODUCT]
+
+
+def test_what_nobody_can_learn_from_is_said() -> None:
+    day = 86_400
+    rows = [(f"u{person}", "x", f"{month}-{item}") for person in range(8) for month in range(4) for item in range(3)]
+    times = [month * 30 * day + item for _ in range(8) for month in range(4) for item in range(3)]
+    request = Request("temporal", Choices(test_days=30), recipe=RECIPE)
+    with pytest.raises(InputError, match="no true item of the validation is among the candidates"):
+        evaluate(events(rows, times), None, None, request)
+    with pytest.raises(InputError, match="content of --settings cannot learn from these events"):
+        evaluate(
+            blocks(), None, None, replace(request, recipe=Recipe({"content": SOURCES["content"]()}, RECIPE.ranker))
+        )
+    with pytest.raises(InputError, match="--without item_aeg: there is no such feature; there are popularity_all"):
+        evaluate(blocks(), None, None, replace(request, without=("item_age", "item_aeg")))
+
+
+def test_interactions_after_the_question_stop_the_evaluation() -> None:
+    rows = [(f"u{person}", "x", str(item)) for person in range(4) for item in range(4)]
+    test = [(f"u{person}", "x", "9") for person in range(4)]
+    with pytest.raises(
+        InputError, match=r"16 interactions happened after the moment of the question .u0 x:0 10;.*last"
+    ):
+        evaluate(events(rows, [10] * 16), None, events(test, [5] * 4), Request("given", recipe=RECIPE))
 
 
 def test_the_commands_tune_and_evaluate(tmp_path) -> None:
@@ -267,6 +341,36 @@ def test_the_commands_tune_and_evaluate(tmp_path) -> None:
     paired = found["list_differences"]["popularity"]["art"]["coverage@10"]
     assert paired["value"] == pytest.approx(ours["value"] - theirs["value"], abs=2e-6)
     assert paired["low"] <= paired["value"] <= paired["high"]
+
+
+@pytest.mark.parametrize(
+    ("out", "message"), [("none/s.json", "there is no folder"), (".", "is no file: give the name")]
+)
+def test_where_settings_cannot_be_written_is_said_before_the_search(tmp_path, monkeypatch, out, message) -> None:
+    pyarrow.csv.write_csv(blocks(people=20, items=6).drop_columns(["weight"]), tmp_path / "e.csv")
+    monkeypatch.setattr(training, "search", None)
+    run = CliRunner().invoke(app, ["tune", "--events", str(tmp_path / "e.csv"), "--out", str(tmp_path / out)])
+    assert isinstance(run.exception, InputError)
+    assert message in str(run.exception)
+    assert [one.name for one in tmp_path.iterdir()] == ["e.csv"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"{,", "s.json:1:2: no JSON"),
+        (b"\xff\xfe{", "s.json cannot be read"),
+        (None, "s.json is missing: write it with"),
+    ],
+)
+def test_settings_files_that_cannot_be_read_are_named(tmp_path, content, message) -> None:
+    pyarrow.csv.write_csv(blocks(people=20, items=6).drop_columns(["weight"]), tmp_path / "e.csv")
+    if content is not None:
+        (tmp_path / "s.json").write_bytes(content)
+    given = ["--events", str(tmp_path / "e.csv"), "--settings", str(tmp_path / "s.json")]
+    run = CliRunner().invoke(app, ["evaluate", "recommender", *given])
+    assert isinstance(run.exception, InputError)
+    assert message in str(run.exception)
 
 
 def test_both_commands_ask_for_a_log_in_the_same_way() -> None:

@@ -138,6 +138,7 @@ def test_leaks_are_found() -> None:
         ("q", "y", "one"),
         ("q", "x", "z"),
         ("q", "y", "w"),
+        *[("r", "y", item) for item in "efg"],
     ]
     twin = make_plan(
         "leave-one-out", log([*crowd, *[(f"p{n}", "x", f"o{n}") for n in range(12)]]), Choices(label_stages=0)
@@ -195,10 +196,41 @@ def test_the_last_known_moment_is_that_of_the_history() -> None:
         ("given", {"strict": 2}, "goes with leave-one-out"),
         ("leave-one-out", {"moment": "now"}, "event or last"),
         ("domain-cold", {"cold_share": 0.7}, "at most 0.5"),
-        ("leave-one-out", {"negatives": 50}, "never met"),
+        ("leave-one-out", {"negatives": 50}, "never met: give at most"),
+        ("leave-one-out", {"test_days": 30}, "--test-days goes with temporal, not with leave-one-out"),
+        ("given", {"gap_days": 3}, "--gap-days goes with temporal"),
+        ("temporal", {"cold_share": 0.3}, "--cold-share goes with domain-cold"),
+        ("domain-cold", {"moment": "last"}, "--moment goes with leave-one-out and given"),
+        ("temporal", {"test_days": 500}, "events, from 1970-01-.* to 1971-.*, leave nobody .* 500 days"),
     ],
 )
 def test_choices_that_do_not_fit_are_refused(protocol: str, choices: dict, message: str) -> None:
     everything = make_logs([random_log(people=10)])[0]
     with pytest.raises(InputError, match=message):
         make_plan(protocol, everything, Choices(**choices))
+
+
+def test_a_domain_that_nobody_validates_is_named() -> None:
+    """All of the second domain happens in the last days: it can be tested, but nothing can be chosen for it."""
+    day = 86_400
+    rows = [(f"u{person}", "x", str(item)) for person in range(5) for item in range(4)]
+    times = [item * 20 * day for _ in range(5) for item in range(4)]
+    late = [(f"u{person}", "y", "1") for person in range(5)]
+    with pytest.raises(InputError, match="temporal leaves nobody of y for the validation"):
+        make_plan("temporal", log([*rows, *late], [*times, *[65 * day] * 5]), Choices(test_days=20))
+
+
+def test_what_of_a_given_test_is_not_asked_for_is_counted() -> None:
+    rows = [("a", "x", "9"), ("a", "x", "3"), ("new", "x", "1"), ("newer", "x", "9")]
+    train, test = make_logs([events(ROWS), events(rows)])
+    plan = make_plan("given", train, Choices(label_stages=0), test)
+    assert plan.left_out == {"of people without events": 2, "met before": 1}
+    train, test = make_logs([events(ROWS), events(rows[1:])])
+    with pytest.raises(
+        InputError, match=r"nothing of --test can be asked for .2 of people without events, 1 met before"
+    ):
+        make_plan("given", train, Choices(label_stages=0), test)
+    timed, test = make_logs([events(ROWS, list(range(len(ROWS)))), events(rows)])
+    with pytest.raises(InputError, match="have ts and those of --test have none"):
+        make_plan("given", timed, Choices(label_stages=0), test)
+    assert make_plan("given", timed, Choices(label_stages=0, moment="last"), test).left_out == plan.left_out

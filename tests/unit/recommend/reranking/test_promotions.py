@@ -61,12 +61,16 @@ def test_rules_hold_on_their_days_both_included(read):
     [
         ("most_share: 0.3", "most_share: 1.3", "line 1: most_share: 1.3 is greater than"),
         ("domain: beauty, item_id", "domain: music, item_id", r"line 3: pins\.0\.domain: 'music' is none of"),
-        ("item_id: b1", "item_id: 1", r"line 3: pins\.0\.item_id: 1 is not of type 'string'"),
+        ("item_id: b1", "item_id: 1", r"line 3: pins\.0\.item_id: 1 is a number, not a text: write it in quotes"),
         ("to: 2026-01-07", "to: 2026-01-04", r"line 3: pins\.0\.to: 2026-01-04 lies before from"),
         ("to: 2026-01-07", "to: 2026-02-30", r"line 3: pins\.0\.to: '2026-02-30' is no day"),
         ("factor: 2", "factor: 0", r"line 5: boosts\.0\.factor: 0 is less than"),
         ("factor: 2", "factr: 2", r"line 5: boosts\.0\.factr: unknown key"),
-        ("creator: 某牌, ", "", r"line 5: boosts\.0"),
+        ("factor: 2", "factor: .nan", r"line 5: boosts\.0\.factor: \.nan is no value: give a number"),
+        ("most_share: 0.3", "most_share: .NaN", r"line 1: most_share: \.NaN is no value"),
+        ("creator: 某牌, ", "", r"line 5: boosts\.0: give at least one of item_id, creator, type"),
+        ("name: brand", "name: 品牌", r"line 5: boosts\.0\.name: '品牌' does not fit: .* a-z, 0-9"),
+        ("to: 2026-01-07", "to: 2026-1-7", r"line 3: pins\.0\.to: '2026-1-7' does not fit: Business day"),
         ("name: brand", "name: spring", r"line 5: boosts\.0\.name: 'spring' is the name of pins\.0 already"),
         (
             "boosts:",
