@@ -187,12 +187,17 @@ def _read(path: Path) -> Any:
 
 def _facts(document: Any) -> dict[str, Any]:
     gates = {
-        f"answers for {domain}": "the ranker" if gate["ships"] else f"{gate['best_source']} alone, which is better"
+        f"answers for {domain}": "the ranker" if gate["ships"] else _why_alone(gate)
         for domain, gate in document["gates"].items()
     }
     leaks = {f"look at {leak['kind']}": f"{leak['count']}: {', '.join(leak['examples'])}" for leak in document["leaks"]}
     left_out = {f"not asked for, {why}": count for why, count in document["left_out"].items()}
     return {**gates, **leaks, **left_out, "seconds": document["seconds"]}
+
+
+def _why_alone(gate: Any) -> str:
+    better = "than which the ranker is not clearly better" if gate["ranker"] > gate["best"] else "which is better"
+    return f"{gate['best_source']} alone, {better}"
 
 
 def _table(document: Any) -> list[list[object]]:

@@ -20,7 +20,7 @@ from crossdomain.recommend.offline.evaluation import PRODUCT, Request, evaluate,
 from crossdomain.recommend.offline.features import Features, fit_sources
 from crossdomain.recommend.offline.log import make_logs
 from crossdomain.recommend.offline.protocols import Choices, make_plan
-from crossdomain.recommend.offline.ranker import RankerSettings, ranked
+from crossdomain.recommend.offline.ranker import Ranker, RankerSettings, ranked
 from crossdomain.recommend.offline.ranker_search import label_stages, prepared
 from crossdomain.recommend.offline.reading import read_events, read_items
 from crossdomain.recommend.offline.search import SearchSettings, tune_source
@@ -187,10 +187,40 @@ def test_ragged_ranks_share_ties() -> None:
 def test_the_gate_falls_back_where_the_ranker_does_not_win() -> None:
     found = evaluate(random_log(people=80), None, None, _request("leave-one-out"))
     for domain, gate in found["gates"].items():
-        assert gate["ships"] == (gate["ranker"] > gate["best"])
+        assert gate["ships"] == (gate["ranker"] > gate["best"] and gate["doubt"] <= 0.16)
+        assert gate["low"] <= gate["ranker"] - gate["best"] <= gate["high"]
         if not gate["ships"] and gate["best_source"] in found["models"]:
             assert found["models"][PRODUCT][domain] == found["models"][gate["best_source"]][domain]
     assert not Gate(ranker=0.2, best_source="als", best=0.2, rounds=3).ships
+    assert Gate(ranker=0.3, best_source="als", best=0.2, rounds=3).ships
+    assert not Gate(ranker=0.3, best_source="als", best=0.2, rounds=3, low=-0.1, high=0.3, doubt=0.2).ships
+
+
+def _gate(monkeypatch, gain: np.ndarray) -> Gate:
+    """The gate of a validation on which the ranker gains so much for each person."""
+    plan = make_plan("temporal", make_logs([blocks()])[0], Choices(label_stages=0))
+    sources = {name: SOURCES[name]() for name in ("popularity", "item_knn")}
+    (ready,) = (prepared(stage, sources, RECIPE.ranker) for stage in plan.validation)
+    queries = ready.stage.queries[0].take(np.arange(len(gain)))
+    ready = replace(ready, stage=replace(ready.stage, queries=(queries,)))
+    half = np.full(len(gain), 0.5)
+    monkeypatch.setattr(training, "rank_candidates", lambda *given, **options: half + gain)
+    monkeypatch.setattr(training, "rank_source", lambda source, *rest, **options: half - (source.name == "popularity"))
+    monkeypatch.setattr(training, "per_person", lambda values: {"ndcg@10": values})
+    ranker = Ranker(None, (), 0)
+    return training._gates([ready], Recipe(sources, RECIPE.ranker), ranker, ())[0]
+
+
+def test_the_gate_wants_more_than_a_lucky_mean(monkeypatch) -> None:
+    noise = np.tile([0.1, -0.1], 20)
+    clear, lucky, worse = (_gate(monkeypatch, noise + mean) for mean in (0.05, 0.005, -0.05))
+    for gate, mean in ((clear, 0.05), (lucky, 0.005), (worse, -0.05)):
+        assert (gate.best_source, gate.best) == ("item_knn", 0.5)
+        assert gate.ranker - gate.best == pytest.approx(mean)
+        half = 1.96 * noise.std() / np.sqrt(40)
+        assert (gate.low, gate.high) == pytest.approx((mean - half, mean + half), abs=0.006)
+    assert [gate.ships for gate in (clear, lucky, worse)] == [True, False, False]
+    assert clear.doubt < 0.01 < 0.2 < lucky.doubt < 0.5 < worse.doubt
 
 
 def test_the_search_keeps_the_best_and_repeats() -> None:
