@@ -179,10 +179,11 @@ def tuned(
             document = {**spent, **recipe.as_document()}
             path.write_text(json.dumps(document, indent=2), encoding="utf-8")
         document = json.loads(path.read_text(encoding="utf-8"))
+        spent = {name: document.pop(name, None) for name in ("commit", "seconds")}
         if part in document["validation"]:
             searches[part] = {
-                "commit": document.get("commit"),
-                "processor_seconds": document.get("seconds"),
+                "commit": spent["commit"],
+                "processor_seconds": spent["seconds"],
                 "settings": document["ranker"] if part == "ranker" else document["sources"][part],
                 request.search.metric: document["validation"][part],
             }

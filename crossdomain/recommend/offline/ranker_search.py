@@ -68,7 +68,7 @@ def label_stages(plan: Plan, sources: Mapping[str, Source]) -> list[tuple[Stage,
 
 
 def _can_learn(stages: Sequence[Stage], sources: Sequence[Source]) -> bool:
-    return all(source.applies(stage.train) for stage in stages for source in sources)
+    return all(any(source.applies(stage.train) for stage in stages) for source in sources)
 
 
 def tune_ranker(

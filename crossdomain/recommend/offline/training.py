@@ -70,8 +70,6 @@ class Recipe:
             raise InputError(f"{where} is no settings file of crossdomain tune: {error}") from error
         if unknown := sorted(set(document) - {field.name for field in fields(cls)}):
             raise InputError(f"{where}: {unknown[0]} is no part of a settings file: take it out")
-        if not sources:
-            raise InputError(f"{where}: sources is empty: give one of {', '.join(SOURCES)}")
         for name, source in sources.items():
             check_settings(source, f"{where}: sources.{name}")
         check_settings(ranker, f"{where}: ranker")
@@ -195,10 +193,12 @@ def learn(plan: Plan, recipe: Recipe, *, without: Sequence[str] = ()) -> Recomme
         without: Features to leave out.
 
     Raises:
-        InputError: A source of the recipe cannot learn from the log, or no query has a true candidate to learn from.
+        InputError: The recipe has no source, one of them cannot learn from the log, or no query has a true candidate.
     """
+    if not recipe.sources:
+        raise InputError(f"the settings name no source: give one of {', '.join(SOURCES)}, or run crossdomain tune")
     for name, source in recipe.sources.items():
-        if not all(source.applies(stage.train) for stage in plan.validation):
+        if not any(source.applies(stage.train) for stage in plan.validation):
             raise InputError(
                 f"{name} of --settings cannot learn from these events: it lacks texts, a second domain or rows, or has "
                 "too many: take it out, or run crossdomain tune on them"

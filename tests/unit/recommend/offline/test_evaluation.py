@@ -267,7 +267,6 @@ def test_settings_files_survive_a_round_trip_and_bad_ones_are_refused() -> None:
         ({}, "no settings file"),
         ({"sources": {"magic": {}}}, "no settings file.*magic"),
         ({"sources": {"als": {"depth": 3}}}, "no settings file.*depth"),
-        ({"sources": {}}, "s.json: sources is empty: give one of popularity"),
         ({"sources": {"als": {"factors": -3}}}, "s.json: sources.als.factors is -3: give a whole number, 1 or more"),
         ({"sources": {"als": {"factors": 8.5}}}, "sources.als.factors is 8.5: give a whole number"),
         ({"sources": {"als": {"factors": "many"}}}, "sources.als.factors is 'many': give a whole number"),
@@ -323,6 +322,8 @@ def test_what_nobody_can_learn_from_is_said() -> None:
         evaluate(
             blocks(), None, None, replace(request, recipe=Recipe({"content": SOURCES["content"]()}, RECIPE.ranker))
         )
+    with pytest.raises(InputError, match="the settings name no source: give one of popularity"):
+        evaluate(blocks(), None, None, replace(request, recipe=Recipe({}, RECIPE.ranker)))
     with pytest.raises(InputError, match="--without item_aeg: there is no such feature; there are popularity_all"):
         evaluate(blocks(), None, None, replace(request, without=("item_age", "item_aeg")))
 
