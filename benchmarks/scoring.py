@@ -8,8 +8,12 @@ lengths that a boost by popularity gives them.
 The job: a home with synthetic events, people, catalogue and a stored model, and ``crossdomain run score`` in a process
 of its own for each number of people, with its peak memory and where the seconds go. Cost is linear in people.
 
+Growth: training, and the job, at 1, 4 and 16 times the people and interactions, each in a process of its own: processor
+seconds, peak memory, and the power of the size that the seconds grow by.
+
 Usage: python benchmarks/scoring.py [--people N] [--items N] [--factors N] [--k N] [--threads N]
        [--job N ...] [--powers P ...] [--only PART]
+       python benchmarks/scoring.py --growth [--growth-people N]
 """
 
 from __future__ import annotations
@@ -17,25 +21,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable
-from datetime import UTC, date, datetime
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from scoring_growth import catalogue_of, drawn_pairs, growth, matrix_parts, training_settings
+from scoring_job import OWNED, job, peak_mib, timed
 from stages import commit, machine
 from threadpoolctl import threadpool_limits
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
-DAY = date(2026, 1, 5)
-OWNED = 20
 ROUNDS = 3
 
 
@@ -51,23 +51,25 @@ def main() -> None:
     parser.add_argument("--powers", nargs="+", default=["0", "0.75"], help="of popularity, one job each")
     parser.add_argument("--pairs", type=int, default=1_000_000, help="pairs of the training")
     parser.add_argument("--only", choices=("product", "training", "job"))
-    parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--growth", action="store_true", help="measure how training and job grow, nothing else")
+    parser.add_argument("--growth-people", type=int, default=10_000, help="people at the smallest size")
     options = parser.parse_args()
-    if options.run:
-        return run_score(options.run)
     report: dict[str, Any] = {"machine": machine(), "commit": commit(), "data": "synthetic", "load": os.getloadavg()}
     report |= {name: getattr(options, name) for name in ("items", "factors", "k", "threads")}
+    if options.growth:
+        options.only = "growth"
+        report["growth"] = growth(options)
     if options.only in (None, "training"):
         report["training"] = training(options)
     if options.only in (None, "product"):
         report["product"] = [product(options, spread) for spread in (0.0, 1.0)]
+        report["parallel"] = parallel(options)
     if options.only in (None, "job"):
         report["job"] = [job(options, people, power) for people in options.job for power in options.powers]
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"scoring-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
     path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(f"written to {path.relative_to(ROOT)}")
-    return None
 
 
 def product(options: argparse.Namespace, spread: float) -> dict[str, Any]:
@@ -122,24 +124,12 @@ def product(options: argparse.Namespace, spread: float) -> dict[str, Any]:
 
 def training(options: argparse.Namespace) -> dict[str, Any]:
     """Seconds of bare implicit on a matrix and of our training on the same, each round in turn."""
-    import pyarrow as pa
     from implicit.cpu.als import AlternatingLeastSquares
 
     from crossdomain.recommend.als import train
-    from crossdomain.recommend.interactions import Items
-    from crossdomain.recommend.settings import RecommendSettings
 
-    rng = np.random.default_rng(7)
-    people, items = options.pairs // 20, options.items // 5
-    columns = (items * rng.random(options.pairs) ** 3).astype(np.int32)
-    confidence = sp.csr_matrix(
-        (np.full(options.pairs, 6, dtype=np.float32), (rng.integers(0, people, options.pairs), columns)),
-        shape=(people, items),
-    )
-    confidence.sum_duplicates()
-    settings = RecommendSettings(factors=64, iterations=5, regularization=1.0, threads=options.threads)
-    ids = pa.array([f"{number:06d}" for number in range(items)])
-    catalogue = Items(("a", "b"), np.repeat([0, 1], [items // 2, items - items // 2]), ids, np.ones(items, dtype=bool))
+    confidence = drawn_pairs(options.pairs, options.items // 5)
+    settings, catalogue = training_settings(options.threads), catalogue_of(confidence.shape[1])
     bare = AlternatingLeastSquares(
         factors=64, regularization=1.0, alpha=1.0, iterations=5, random_state=7, num_threads=options.threads
     )
@@ -170,9 +160,46 @@ def training(options: argparse.Namespace) -> dict[str, Any]:
     return row
 
 
-def matrix_parts(matrix: sp.csr_matrix) -> tuple[np.ndarray, ...]:
-    """The arrays of a sparse matrix."""
-    return matrix.data, matrix.indices, matrix.indptr
+def parallel(options: argparse.Namespace) -> dict[str, Any]:
+    """The same ranking by one thread, by two, and by two processes that are there already, each with half the people.
+
+    Processes are handed their people and the items and hand back their lists.
+    """
+    from crossdomain.recommend.topk import rank_blocks
+
+    rng = np.random.default_rng(7)
+    people = rng.standard_normal((options.people, options.factors), dtype=np.float32)
+    items = rng.standard_normal((options.items, options.factors), dtype=np.float32) / 8
+    owned = owned_cells(rng, options.people, options.items)
+    half = options.people // 2
+    parts = [(people[:half], items, owned[:half], options.k), (people[half:], items, owned[half:], options.k)]
+    rounds: dict[str, list[float]] = {"one_thread": [], "two_threads": [], "two_processes": []}
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        list(pool.map(rank_part, [(one[:64], all_, mine[:64], k) for one, all_, mine, k in parts]))  # compiles
+        for _ in range(ROUNDS):
+            for name, threads in (("one_thread", 1), ("two_threads", 2)):
+                rounds[name].append(
+                    timed(lambda n=threads: list(rank_blocks(people, items, owned, options.k, threads=n)))[0]
+                )
+            rounds["two_processes"].append(timed(lambda: list(pool.map(rank_part, parts)))[0])
+        _, peaks = zip(*pool.map(rank_part, parts), strict=True)
+    row = {
+        "people": options.people,
+        "seconds": {name: [round(one, 3) for one in found] for name, found in rounds.items()},
+        "least_seconds": {name: round(min(found), 3) for name, found in rounds.items()},
+        "peak_mib_of_each_process": max(peaks),
+        "peak_mib_of_this_one": peak_mib(),
+    }
+    print(json.dumps(row))
+    return row
+
+
+def rank_part(part: tuple[np.ndarray, np.ndarray, sp.csr_matrix, int]) -> tuple[np.ndarray, int]:
+    """Lists of some people, made by one thread, and this process's peak memory."""
+    from crossdomain.recommend.topk import rank_blocks
+
+    people, items, owned, k = part
+    return np.vstack([ranked.item for ranked in rank_blocks(people, items, owned, k)]), peak_mib()
 
 
 def compared(work: float, least: dict[str, dict[str, float]]) -> dict[str, Any]:
@@ -195,13 +222,6 @@ def owned_cells(rng: np.random.Generator, people: int, items: int) -> sp.csr_mat
     return matrix
 
 
-def timed(run: Callable[[], Any]) -> tuple[float, float]:
-    """Seconds of one call by the clock, and of the processors: these tell less of what else runs on the machine."""
-    start, worked = time.perf_counter(), time.process_time()
-    run()
-    return time.perf_counter() - start, time.process_time() - worked
-
-
 def both(rounds: dict[str, list[tuple[float, float]]]) -> dict[str, Any]:
     """The rounds' seconds of either kind, and the least of them."""
     kinds = ("seconds", "processor_seconds")
@@ -211,130 +231,6 @@ def both(rounds: dict[str, list[tuple[float, float]]]) -> dict[str, Any]:
     }
     least = {kind: {name: min(found) for name, found in listed[kind].items()} for kind in kinds}
     return {**listed, "least": least}
-
-
-def job(options: argparse.Namespace, people: int, power: str) -> dict[str, Any]:
-    """Seconds, rate, size and peak memory of ``score`` for so many people, both directions."""
-    with tempfile.TemporaryDirectory(prefix="crossdomain-bench-") as folder:
-        environment = {
-            **os.environ,
-            "CROSSDOMAIN_HOME": folder,
-            "CROSSDOMAIN_START": DAY.isoformat(),
-            "CROSSDOMAIN_THREADS": str(options.threads),
-            "CROSSDOMAIN_RECOMMEND_TOP_K": str(options.k),
-            "CROSSDOMAIN_RECOMMEND_POPULARITY_POWER": power,
-        }
-        os.environ.update(environment)
-        fill(Path(folder), people, options.items, options.factors)
-        command = [sys.executable, __file__, "--run", folder]
-        done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    found = json.loads(done.stdout.splitlines()[-1])
-    work = 2 * people * 2 * options.items * options.factors / 1e9
-    row = {"people": people, "popularity_power": float(power), **found}
-    for kind in ("seconds", "processor_seconds"):
-        row |= {f"people_per_{kind}": round(people / found[kind]), f"gflops_by_{kind}": round(work / found[kind], 1)}
-    print(json.dumps(row))
-    return row
-
-
-def fill(home: Path, people: int, items: int, factors: int) -> None:
-    """A lake with a day of events, everyone known on both sides, and a model of random vectors."""
-    import pyarrow as pa
-
-    from crossdomain.jobs.runner import open_lake
-    from crossdomain.recommend.als import AlsModel, to_files
-    from crossdomain.settings import Settings
-    from crossdomain.storage.models import ModelStore
-    from crossdomain.tables import registry
-
-    settings = Settings.from_env()
-    tables = registry(settings.include)
-    rng = np.random.default_rng(7)
-    domains = sorted(settings.domains)
-    names = pa.array(np.repeat(domains, items))
-    ids = pa.array([f"{domain[0]}{number:06d}" for domain in domains for number in range(items)])
-    vectors = rng.standard_normal((2 * items, factors), dtype=np.float32) / 8
-    with open_lake(settings) as lake:
-        version = ModelStore(lake.home).save("als", to_files("model", AlsModel(names, ids, vectors, 10.0)), {})
-        lake.con.execute("SELECT setseed(0.5)")
-        lake.con.execute(
-            f"CREATE TABLE accounts AS SELECT from_hex(md5(p || d)) AS account, d AS domain, "
-            f"from_hex(md5(p || '{domains[0]}')) AS person, p FROM range({people}) t(p), "
-            f"(SELECT unnest({domains}) AS d)"
-        )
-        rows = {
-            "derived.people": "SELECT *, true AS personalisation, true AS cross_domain, false AS profiling, false AS "
-            "marketing_email, false AS marketing_sms, false AS marketing_push FROM accounts",
-            "clean.events": "SELECT p || '-' || n AS event_id, account, domain, "
-            f"printf('%s%06d', domain[1], ({items} * pow(random(), 3))::BIGINT % {items}) AS item_id, "
-            "CASE WHEN n < 2 THEN 'purchase' ELSE 'view' END AS event_type, "
-            f"TIMESTAMPTZ '{DAY} 04:00:00+00' AS ts, false AS consent_assumed, DATE '{DAY}' AS delivered_ds, "
-            f"'bench' AS feed FROM accounts, range({OWNED // 2}) t(n)",
-            "derived.catalogue": f"SELECT d AS domain, printf('%s%06d', d[1], n) AS item_id, 'on' AS status, '' AS "
-            f"content_hash, DATE '{DAY}' AS first_ds, DATE '{DAY}' AS changed_ds, 'bench' AS feed, DATE '{DAY}' AS "
-            f"as_of FROM range({items}) t(n), (SELECT unnest({domains}) AS d)",
-            "derived.duplicate_items": "SELECT '' AS domain WHERE false",
-            "serving.transfer": "SELECT '' AS target_domain WHERE false",
-            "serving.champions": f"SELECT unnest({domains}) AS target_domain, '{version}' AS model_version, 'als' AS "
-            "model, 'ndcg@10' AS metric, 0 AS n, 'first' AS decision, '' AS reason",
-        }
-        for name, query in rows.items():
-            spec = tables.get(name)
-            given = {row[0] for row in lake.con.execute(f"DESCRIBE {query}").fetchall()}
-            missing = [f"NULL AS {column.name}" for column in spec.columns if column.name not in given]
-            source = f"SELECT {', '.join(['*', *missing])} FROM ({query})"
-            values = {"ds": DAY.isoformat()}
-            lake.commit(spec, [lake.stage(spec, source, values, made_by={})], replace={"ds": [DAY.isoformat()]})
-
-
-def run_score(home: Path) -> None:
-    """Runs the job here and prints its seconds, where they went, and its peak memory."""
-    from crossdomain.jobs import score
-    from crossdomain.jobs.runner import run_job
-    from crossdomain.recommend import list_rows
-    from crossdomain.recommend import score as scoring
-    from crossdomain.recommend.als import Folder
-    from crossdomain.recommend.topk import top_k
-    from crossdomain.settings import Settings
-    from crossdomain.storage.lake import Lake
-
-    spent: dict[str, float] = {}
-    for holder, name in (
-        (Folder, "people"), (Folder, "reasons"), (scoring, "rank_blocks"), (list_rows.Encoder, "table"),
-        (Lake, "stage"), (Lake, "commit"), (score, "read_histories"),
-    ):  # fmt: skip
-        setattr(holder, name, watched(getattr(holder, name), name, spent))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    top_k(np.zeros((1, 64), dtype=np.float32), 3)  # compiles
-    results = []
-    seconds, worked = timed(lambda: results.append(run_job(score.JOB, DAY, Settings.from_env())))
-    (result,) = results
-    (table,) = (one for one in result.tables if one.table == "serving.recommendations")
-    size = sum(path.stat().st_size for path in home.rglob("recommendations_v*/**/*.parquet"))
-    report = {
-        "seconds": round(seconds, 2),
-        "processor_seconds": round(worked, 2),
-        "processor_seconds_in": {name: round(one, 2) for name, one in spent.items()},
-        "rows": table.rows,
-        "megabytes": round(size / 1e6, 1),
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-        "peak_mib_before": before // 1024,
-    }
-    print(json.dumps(report))
-
-
-def watched(function: Any, name: str, spent: dict[str, float]) -> Any:
-    """The function, its processor seconds added up; of a generator those in which it works."""
-
-    def call(*args: Any, **options: Any) -> Any:
-        start = time.process_time()
-        found = function(*args, **options)
-        if name == "rank_blocks":
-            found = list(found)
-        spent[name] = spent.get(name, 0.0) + time.process_time() - start
-        return found
-
-    return call
 
 
 if __name__ == "__main__":

@@ -18,6 +18,11 @@ from crossdomain.storage.lake import Lake
 from crossdomain.tables import registry
 
 _TABLES = ("derived.row_counts", "derived.catalogue")
+_TOPICS = """
+SELECT domain, item_id, arg_max(label, {'weight': weight, 'first': -topic})
+FROM item_topics JOIN topics USING (topic) GROUP BY domain, item_id
+"""
+"""Of each item its greatest topic, of equal ones the first, as `topic_cap` takes it."""
 
 
 def print_report(settings: Settings, days: Sequence[date]) -> None:
@@ -57,13 +62,8 @@ def _recommendations(
 ) -> None:
     from crossdomain.recommend.reasons import decode, describe
 
-    ((newest,),) = lake.con.execute("SELECT max(ds) FROM derived.catalogue").fetchall()
-    titles = {
-        (domain, item): title
-        for domain, item, title in lake.con.execute(
-            "SELECT domain, item_id, title FROM derived.catalogue WHERE ds = ?", [newest]
-        ).fetchall()
-    }
+    titles, creators = _called(lake)
+    topics = {(domain, item): label for domain, item, label in serving.execute(_TOPICS).fetchall()}
     for source, target in (domains, domains[::-1]):
         people = serving.execute(
             """
@@ -80,9 +80,19 @@ def _recommendations(
         table = Table("person", "source", "item", "reason", title=f"{source} → {target}: three people", show_lines=True)
         for person, origin, items in people:
             names = "\n".join(escape(titles.get((target, one["item_id"]), one["item_id"])) for one in items)
-            reasons = "\n".join(escape(" / ".join(describe(decode(one["reason"]), titles))) for one in items)
-            table.add_row(person.hex()[:12], origin, names, reasons)
+            told = [describe(decode(one["reason"]), titles, creators=creators, topics=topics) for one in items]
+            table.add_row(person.hex()[:12], origin, names, "\n".join(escape(" / ".join(words)) for words in told))
         console.print(table)
+
+
+def _called(lake: Lake) -> tuple[dict[tuple[str, str], str], dict[tuple[str, str], str]]:
+    """Titles of items, and names of their lecturers or brands, by the newest catalogue."""
+    rows = lake.con.execute(
+        "SELECT domain, item_id, title, creator FROM derived.catalogue "
+        "WHERE ds = (SELECT max(ds) FROM derived.catalogue)"
+    ).fetchall()
+    titles = {(domain, item): title for domain, item, title, _ in rows if title}
+    return titles, {(domain, item): creator for domain, item, _, creator in rows if creator}
 
 
 def _experiments(console: Console, serving: duckdb.DuckDBPyConnection) -> None:

@@ -13,7 +13,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from crossdomain.errors import InputError
-from crossdomain.jobs.behaviour import first_day, read_behaviour, recipe, recommend_settings
+from crossdomain.jobs.behaviour import first_day, read_behaviour, read_held, recipe, recommend_settings
 from crossdomain.jobs.learning_weights import compared
 from crossdomain.jobs.model import JobContext
 from crossdomain.jobs.ranking import test_windows, windows_of
@@ -66,8 +66,8 @@ def learn_recipe(settings: Settings, day: date, *, trials: int, budget: float = 
         first = first_day(ctx.ds, chosen)
         spans = test_windows(first, ctx.ds, chosen, WINDOWS)
         behaviour = read_behaviour(ctx, chosen, [(first, ctx.ds), *chain.from_iterable(spans)])
-        split = split_of(behaviour, behaviour.pairs[1:4], chosen)
-        windows = windows_of(ctx, chosen, behaviour, spans)
+        split = split_of(behaviour, behaviour.pairs[1:4], read_held(ctx, behaviour, *spans[0][2]), chosen)
+        windows = windows_of(ctx, chosen, behaviour, split, spans)
         stages = [stage_of(window, split.hidden, chosen.seed) for window in windows]
         if len(stages) < 2 or not stages[1].queries:
             raise InputError(

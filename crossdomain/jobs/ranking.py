@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -61,14 +62,21 @@ def learn_ranker(
     """
     from crossdomain.recommend.ranked import learn_day
 
-    found = windows_of(ctx, settings, behaviour, windows)
+    found = windows_of(ctx, settings, behaviour, split, windows)
     return learn_day(found, split.hidden, recipe(ctx.settings, settings), settings), found[0]
 
 
 def windows_of(
-    ctx: JobContext, settings: RecommendSettings, behaviour: Behaviour, windows: Sequence[tuple[Span, Span, Span]]
+    ctx: JobContext,
+    settings: RecommendSettings,
+    behaviour: Behaviour,
+    split: Split,
+    windows: Sequence[tuple[Span, Span, Span]],
 ) -> list[Window]:
-    """What was known before each span of test days, and what was met on them; arguments as for ``learn_ranker``."""
+    """What was known before each span of test days, and what was met on them; arguments as for ``learn_ranker``.
+
+    What is held since before the window of events is nothing new on the test days; the days before only label.
+    """
     from crossdomain.recommend.interactions import met
     from crossdomain.recommend.logs import log_of, names_of
     from crossdomain.recommend.ranked import Window
@@ -84,10 +92,11 @@ def windows_of(
             day_began(days[0], ctx.settings.tz),
         )
 
-    return [
+    tested, *others = [
         window(*behaviour.pairs[1 + 3 * number : 4 + 3 * number], days=days)
         for number, (_, _, days) in enumerate(windows)
     ]
+    return [replace(tested, seen=split.seen), *others]
 
 
 def save_ranker(ctx: JobContext, learned: Learned, metadata: Mapping[str, Any]) -> str:
@@ -132,8 +141,6 @@ def ranked_raters(
         version: Its version.
         standing: Versions of the champions.
     """
-    from dataclasses import replace
-
     from crossdomain.recommend.offline.answering import Answerer
     from crossdomain.recommend.offline.features import fit_sources
     from crossdomain.recommend.ranked import KIND, RankedRater, from_files, stage_of

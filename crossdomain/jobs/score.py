@@ -13,6 +13,7 @@ from crossdomain.jobs.behaviour import (
     day_began,
     event_window,
     first_day,
+    held_ever,
     read_histories,
     recommend_settings,
 )
@@ -63,12 +64,14 @@ fairness AS (
   FROM exposed GROUP BY ALL
 )
 SELECT target_domain, segment, source, f.people, round(f.people / reached.people, 6) AS share,
-  source NOT IN ('als', 'ranker') AS falls_back, f.items, round(f.items / o.items, 6) AS catalogue_share, mean_score,
-  rows, creators, top_creator_share, creator_gini
+  CASE WHEN source NOT IN ('promoted', 'buy_again') THEN source IN ('popular', 'fallback', 'unpersonalised') END
+    AS falls_back, f.items, round(f.items / o.items, 6) AS catalogue_share, mean_score, rows,
+  creators, top_creator_share, creator_gini
 FROM found f JOIN reached USING (target_domain, segment) LEFT JOIN on_sale o USING (target_domain)
 LEFT JOIN fairness USING (target_domain, segment, source) ORDER BY ALL
 """
-"""Gini of rows over all creators with an item on sale, ``2 sum(i x_i) / (n sum(x)) - (n + 1) / n`` with x ascending."""
+"""A list has one source, but for single rows that were placed in it; those say nothing of who is served by what.
+Gini of rows over all creators with an item on sale, ``2 sum(i x_i) / (n sum(x)) - (n + 1) / n`` with x ascending."""
 
 
 def build(ctx: JobContext) -> None:
@@ -171,6 +174,7 @@ JOB = Job(
     version=8,
     inputs=(
         event_window(),
+        held_ever(),
         Input(table="derived.people"),
         Input(table="derived.catalogue"),
         Input(table="derived.duplicate_items"),

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
@@ -69,10 +70,24 @@ def device_in_use(settings: RecommendSettings) -> tuple[str, str]:
     """The device that training will use, and a sentence if it is not the one that was asked for."""
     if settings.device == "gpu" and not implicit.gpu.HAS_CUDA:
         return "cpu", (
-            "device gpu was asked for, but implicit finds no CUDA build or no GPU here: training on the CPU. "
-            "Install implicit with CUDA on a machine with a GPU, or set CROSSDOMAIN_RECOMMEND_DEVICE=cpu"
+            f"device gpu was asked for, but {_lacking()}: training on the CPU. "
+            "Set CROSSDOMAIN_RECOMMEND_DEVICE=cpu where that is meant"
         )
     return settings.device, ""
+
+
+def _lacking() -> str:
+    """What implicit lacks to train on a GPU; its wheels for Linux hold the CUDA extension."""
+    needed = {
+        "rmm": "`pip install rmm-cu13`, which implicit needs beside the CUDA toolkit 13 and a CUDA device",
+        "implicit.gpu._cuda": "implicit's CUDA extension needs a wheel for Linux and the CUDA toolkit 13",
+    }
+    for module, remedy in needed.items():
+        try:
+            import_module(module)
+        except (ImportError, RuntimeError) as error:
+            return f"{module} cannot be imported ({error}; {remedy})"
+    return "implicit finds no CUDA device"
 
 
 def device_note(settings: RecommendSettings) -> dict[str, str]:

@@ -20,7 +20,8 @@ import pyarrow.compute as pc
 import scipy.sparse as sp
 
 from crossdomain.errors import InputError
-from crossdomain.recommend.settings import RATING_WEIGHTS, REJECTIONS, RecommendSettings
+from crossdomain.recommend.holdings import REJECTS, Held
+from crossdomain.recommend.settings import RATING_WEIGHTS, RecommendSettings
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -63,15 +64,13 @@ def pairs_sql(settings: RecommendSettings) -> str:
     ``last``) and ``tz``, the business time zone: an event counts on the day of its time, since the opening
     partition holds all history. Columns: account, domain, item_id, weight (decayed sum; DECIMAL, so that the
     sum does not depend on the order of the rows), strength (the same without decay), last_age (days since the last
-    positive event, null without one), last_at (seconds since 1970 of that event), owned (bought and not given back
-    since), rejected. A rejection takes back evidence of the same instant or before; only accounts in
-    ``derived.people`` count. Items that are one product (``derived.duplicate_items``) count as one: what somebody has
-    under another id is not new to them.
+    positive event, null without one), last_at (seconds since 1970 of that event). A rejection takes back evidence of
+    the same instant or before; only accounts in ``derived.people`` count. Items that are one product
+    (``derived.duplicate_items``) count as one: what somebody has met under another id is not new to them.
     """
     weights = " ".join(f"WHEN '{name}' THEN {weight!r}" for name, weight in sorted(settings.weights.items()))
     lowest = RATING_WEIGHTS[-1][1]
     ratings = " ".join(f"WHEN value >= {least!r} THEN {weight!r}" for least, weight in RATING_WEIGHTS)
-    rejections = ", ".join(f"'{name}'" for name in REJECTIONS)
     decay = f"pow(0.5, age / {settings.half_life_days!r})" if settings.half_life_days else "1.0"
     return f"""
 WITH signals AS (
@@ -80,8 +79,7 @@ WITH signals AS (
       THEN CASE WHEN value IS NULL THEN {lowest!r} {ratings} ELSE 0 END
       ELSE CASE event_type {weights} ELSE 0 END
     END::DOUBLE AS strength,
-    event_type IN ({rejections}) OR coalesce(event_type = 'rating' AND value < {RATING_WEIGHTS[-1][0]!r}, false)
-      AS rejects
+    {REJECTS} AS rejects
   FROM (
     SELECT e.* REPLACE (coalesce(product, item_id) AS item_id), CAST(timezone($tz, ts) AS DATE) AS day
     FROM clean.events e LEFT JOIN ({PRODUCTS}) USING (domain, item_id)
@@ -93,7 +91,7 @@ rejections AS (
   SELECT account, domain, item_id, max(ts) AS rejected_at FROM signals WHERE rejects GROUP BY ALL
 ),
 standing AS (
-  SELECT s.account, s.domain, s.item_id, s.event_type, s.ts, s.age, s.strength, r.rejected_at,
+  SELECT s.account, s.domain, s.item_id, s.ts, s.age, s.strength,
     s.strength > 0 AND (r.rejected_at IS NULL OR s.ts > r.rejected_at) AS counts
   FROM signals s LEFT JOIN rejections r USING (account, domain, item_id)
   WHERE s.strength > 0 OR s.rejects
@@ -102,9 +100,7 @@ SELECT account, domain, item_id,
   coalesce(sum(CASE WHEN counts THEN (strength * {decay})::DECIMAL(18, 9) END), 0)::DOUBLE AS weight,
   coalesce(sum(CASE WHEN counts THEN strength::DECIMAL(18, 9) END), 0)::DOUBLE AS strength,
   (min(age) FILTER (WHERE counts))::INTEGER AS last_age,
-  epoch(max(ts) FILTER (WHERE counts))::BIGINT AS last_at,
-  coalesce(bool_or(event_type = 'purchase') FILTER (WHERE counts), false) AS owned,
-  bool_or(rejected_at IS NOT NULL) AS rejected
+  epoch(max(ts) FILTER (WHERE counts))::BIGINT AS last_at
 FROM standing GROUP BY account, domain, item_id ORDER BY account, domain, item_id
 """  # noqa: S608 - every value pasted is a constant or a checked number of the settings
 
@@ -226,8 +222,6 @@ class Pairs:
         strength: The same sum without decay.
         last_age: Days since the last positive event; -1 without one.
         last_at: Time of that event in seconds since 1970; -1 without one.
-        owned: Bought and not given back since.
-        rejected: Refunded, disliked, hidden or complained about at any time of the window.
     """
 
     account: Ints
@@ -236,8 +230,6 @@ class Pairs:
     strength: Floats
     last_age: Ints
     last_at: Ints
-    owned: Bools
-    rejected: Bools
 
     def __len__(self) -> int:
         return len(self.account)
@@ -338,8 +330,6 @@ def read_pairs(rows: pa.Table, people: People, items: Items) -> Pairs:
         strength=np.asarray(rows["strength"], dtype=np.float64)[order],
         last_age=_or_none(rows["last_age"])[order],
         last_at=_or_none(rows["last_at"])[order],
-        owned=_bools(rows["owned"])[order],
-        rejected=_bools(rows["rejected"])[order],
     )
 
 
@@ -352,9 +342,12 @@ def coded_pairs(rows: pa.Table) -> Pairs:
         strength=np.asarray(rows["strength"], dtype=np.float64),
         last_age=_or_none(rows["last_age"]),
         last_at=_or_none(rows["last_at"]),
-        owned=_bools(rows["owned"]),
-        rejected=_bools(rows["rejected"]),
     )
+
+
+def coded_held(rows: pa.Table) -> Held:
+    """What is held, of accounts and items that are positions already."""
+    return Held(np.asarray(rows["account"], dtype=np.int64), np.asarray(rows["item"], dtype=np.int64))
 
 
 @dataclass(frozen=True)
@@ -363,22 +356,23 @@ class Known:
 
     Attributes:
         evidence: Confidence, persons × items: consented evidence of joined persons only.
-        unwanted: Items that are owned or rejected, persons × items.
+        unwanted: Items that are owned or were ever rejected, persons × items.
     """
 
     evidence: sp.csr_matrix
     unwanted: sp.csr_matrix
 
     @classmethod
-    def of(cls, pairs: Pairs, people: People, items: Items, settings: RecommendSettings, persons: slice) -> Known:
-        """From all pairs of the persons' accounts."""
+    def of(
+        cls, pairs: Pairs, held: Held, people: People, items: Items, settings: RecommendSettings, persons: slice
+    ) -> Known:
+        """From all pairs of the persons' accounts, and all that these hold."""
         shape = (persons.stop - persons.start, len(items))
         row = people.account_person[pairs.account] - persons.start
         joined = people.joined[people.account_person[pairs.account]]
-        use = pairs.owned | pairs.rejected
         return cls(
             evidence=_confidence(pairs, row, joined & people.personalisation[pairs.account], shape, settings),
-            unwanted=_ones(row[use], pairs.item[use], shape),
+            unwanted=_ones(people.account_person[held.account] - persons.start, held.item, shape),
         )
 
 
@@ -395,10 +389,19 @@ def taste(pairs: Pairs, people: People, items: Items, settings: RecommendSetting
     return _confidence(pairs, people.unit[pairs.account], people.personalisation[pairs.account], shape, settings)
 
 
-def met(pairs: Pairs, people: People, items: Items, *, positive_only: bool = False) -> sp.csr_matrix:
-    """Per unit the items of its pairs (with ``positive_only`` those with evidence), consented ones only."""
-    use = people.personalisation[pairs.account] & (pairs.positive | (not positive_only))
-    return _ones(people.unit[pairs.account[use]], pairs.item[use], (people.units, len(items)))
+def met(
+    pairs: Pairs, people: People, items: Items, *, held: Held | None = None, positive_only: bool = False
+) -> sp.csr_matrix:
+    """Per unit the items of its pairs (with ``positive_only`` those with evidence) and what it holds.
+
+    Only accounts that grant ``personalisation`` count.
+    """
+    use = pairs.positive | (not positive_only)
+    account, item = pairs.account[use], pairs.item[use]
+    if held is not None:
+        account, item = np.concatenate([account, held.account]), np.concatenate([item, held.item])
+    told = people.personalisation[account]
+    return _ones(people.unit[account[told]], item[told], (people.units, len(items)))
 
 
 def hide(matrix: sp.csr_matrix, items: Items, units: Ints, domain: int) -> sp.csr_matrix:

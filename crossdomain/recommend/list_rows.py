@@ -13,7 +13,7 @@ from crossdomain.recommend import reasons
 from crossdomain.recommend.arms import Arms
 from crossdomain.recommend.champion import POPULAR
 from crossdomain.recommend.folding import REASONS
-from crossdomain.recommend.interactions import Floats, Ints, Items
+from crossdomain.recommend.interactions import Bools, Floats, Ints, Items
 
 SOURCES = (
     "als", "als_own_side", "popular", "fallback", "unpersonalised", "promoted", "buy_again", "ranker", "ranker_own_side"
@@ -86,7 +86,6 @@ class Encoder:
         person: Keys of all persons.
         items: All items.
         versions: Version of each target domain's model, the domains by name.
-        topic: The greatest topic of each item; None where topics are not read.
         rules: Names of the rules that promote.
         arms: Variants of persons; None without experiments.
     """
@@ -94,7 +93,6 @@ class Encoder:
     person: pa.Array
     items: Items
     versions: list[str]
-    topic: Ints | None = None
     rules: tuple[str, ...] = ()
     arms: Arms | None = None
 
@@ -166,14 +164,11 @@ class Encoder:
 
     def _because(self, first: Ints, second: Ints) -> list[str]:
         """The stored reasons of one or two items (-1: none), with what two have in common."""
-        creator, topic = self.items.creator, self.topic
-        columns = (first, second, _shared(creator, first, second), _shared(topic, first, second))
+        columns = (first, second, _are_of_one(self.items.creator, first, second))
         texts = self._item_texts
         return [
-            reasons.because_text(texts[a], texts[b], creator=by >= 0, topic=of if of >= 0 else None)
-            if b >= 0
-            else reasons.because_text(texts[a])
-            for a, b, by, of in zip(*(one.tolist() for one in columns), strict=True)
+            reasons.because_text(texts[a], texts[b], creator=alike) if b >= 0 else reasons.because_text(texts[a])
+            for a, b, alike in zip(*(one.tolist() for one in columns), strict=True)
         ]
 
     @cached_property
@@ -183,11 +178,12 @@ class Encoder:
         return reasons.item_texts(zip(domains, items.item_id.to_pylist(), strict=True))
 
 
-def _shared(group: Ints | None, first: Ints, second: Ints) -> Ints:
-    """The group that both items of a pair are in; -1 where they are not, or where there is no second (-1)."""
+def _are_of_one(group: Ints | None, first: Ints, second: Ints) -> Bools:
+    """Whether both items of a pair are in one group; not where there is no second (-1)."""
     if group is None:
-        return np.full(len(first), -1, dtype=np.int64)
-    return np.where((second >= 0) & (group[first] == group[second]), group[first], -1)
+        return np.zeros(len(first), dtype=bool)
+    alike: Bools = (second >= 0) & (group[first] >= 0) & (group[first] == group[second])
+    return alike
 
 
 def _dictionary(codes: npt.NDArray[np.integer], values: pa.Array) -> pa.DictionaryArray:

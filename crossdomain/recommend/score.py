@@ -261,7 +261,6 @@ class Scorer:
             person=audience.people.person,
             items=audience.items,
             versions=[target.served.version for target in self._trials],
-            topic=audience.topic,
             rules=() if audience.promotions is None else audience.promotions.names,
             arms=self.arms,
         )

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from types import ModuleType
 
 import implicit.gpu
 import numpy as np
@@ -176,9 +178,31 @@ def test_no_evidence_is_an_error(blocks):
         fit(sp.csr_matrix((5, len(items)), dtype=np.float32), items, SETTINGS)
 
 
-def test_gpu_without_a_gpu_says_so(monkeypatch):
+@pytest.mark.parametrize(
+    ("there", "lacking"),
+    [
+        ((), ("rmm cannot be imported", "`pip install rmm-cu13`", "a CUDA device")),
+        (("rmm",), ("implicit.gpu._cuda cannot be imported", "CUDA toolkit 13")),
+        (("rmm", "implicit.gpu._cuda"), ("implicit finds no CUDA device",)),
+    ],
+    ids=["no rmm", "no extension", "no device"],
+)
+def test_gpu_without_a_gpu_says_what_is_lacking_and_trains_on_the_cpu(blocks, monkeypatch, caplog, there, lacking):
     monkeypatch.setattr(implicit.gpu, "HAS_CUDA", False)
-    note = device_note(replace(SETTINGS, device="gpu"))
+    for name in ("rmm", "implicit.gpu._cuda"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name) if name in there else None)
+    asked = replace(SETTINGS, device="gpu")
+    note = device_note(asked)
     assert note["device"] == "cpu"
-    assert "training on the CPU" in note["device_message"]
+    for words in (*lacking, "training on the CPU", "CROSSDOMAIN_RECOMMEND_DEVICE=cpu"):
+        assert words in note["device_message"]
+    confidence, _, items = blocks
+    np.testing.assert_array_equal(fit(confidence, items, asked).factors, fit(confidence, items, SETTINGS).factors)
+    assert note["device_message"] in caplog.text, "said once more where it trains"
+    assert device_note(SETTINGS) == {"device": "cpu"}
+
+
+def test_a_gpu_that_is_there_is_used(monkeypatch):
+    monkeypatch.setattr(implicit.gpu, "HAS_CUDA", True)
+    assert device_note(replace(SETTINGS, device="gpu")) == {"device": "gpu"}
     assert device_note(SETTINGS) == {"device": "cpu"}

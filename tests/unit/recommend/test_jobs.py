@@ -11,7 +11,7 @@ import pytest
 from crossdomain.jobs import score, train
 from crossdomain.recommend.champion import POPULAR
 from crossdomain.recommend.reasons import decode
-from tests.unit.recommend.world import DAY, blocks_world, connect, context, key
+from tests.unit.recommend.world import DAY, blocks_world, connect, context, key, tastes_world
 
 CATALOGUE = [
     *[("knowledge", f"k{i:02d}", "off" if i == 2 else "on") for i in range(8)],
@@ -22,6 +22,7 @@ CATALOGUE = [
 @pytest.fixture(autouse=True)
 def _small_models(monkeypatch):
     settings = {"FACTORS": "4", "REGULARIZATION": "0.5", "POPULARITY_POWER": "0", "ITERATIONS": "15", "TOP_K": "3"}
+    settings["RANKER_PEOPLE"] = "0"
     for name, value in settings.items():
         monkeypatch.setenv(f"CROSSDOMAIN_RECOMMEND_{name}", value)
 
@@ -165,28 +166,18 @@ def test_reasons_are_items_of_the_persons_own_history(world, tmp_path):
         assert {(row["person"], *item) for item in reason.items} <= met
 
 
-def test_reasons_say_what_their_items_share(world, tmp_path, monkeypatch):
+def test_reasons_say_where_their_items_share_a_creator(world, tmp_path):
     catalogue = [(*row, {0: "li", 4: "li", 1: "wu"}.get(int(row[1][1:]))) for row in CATALOGUE]
-    con = connect(*world, catalogue)
-    con.execute("CREATE TABLE serving.item_topics (domain VARCHAR, item_id VARCHAR, topic INTEGER, weight DOUBLE)")
-    topics = {(domain, item): int(item[1:]) // 4 for domain, item, _ in CATALOGUE if item[1:] != "07"}
-    con.executemany("INSERT INTO serving.item_topics VALUES (?, ?, ?, 1)", [(*key, of) for key, of in topics.items()])
-    monkeypatch.setenv("CROSSDOMAIN_RECOMMEND_TOPIC_CAP", "3")
     creators = {(domain, item): (domain, name) for domain, item, _, name in catalogue if name}
     codes = set()
-    for row in run(con, tmp_path)["serving.recommendations"].to_pylist():
+    for row in run(connect(*world, catalogue), tmp_path)["serving.recommendations"].to_pylist():
         reason = decode(row["reason"])
         if len(reason.items) < 2:
             continue
-        creator, topic = ([names.get(item) for item in reason.items] for names in (creators, topics))
-        same_creator = creator[0] is not None and creator[0] == creator[1]
-        same_topic = topic[0] is not None and topic[0] == topic[1]
-        assert reason.code == ("because_creator" if same_creator else "because_topic" if same_topic else "because"), (
-            reason
-        )
-        assert reason.topic == (topic[0] if same_topic and not same_creator else None)
+        of = [creators.get(item) for item in reason.items]
+        assert reason.code == ("because_creator" if of[0] is not None and of[0] == of[1] else "because"), reason
         codes.add(reason.code)
-    assert codes == {"because", "because_creator", "because_topic"}
+    assert codes == {"because", "because_creator"}
 
 
 def test_running_twice_gives_the_same_rows_and_versions(world, tmp_path):
@@ -370,7 +361,7 @@ def test_who_falls_back_is_counted(world, tmp_path):
             people = {row["person"] for row in rows if (row["target_domain"], row["source"]) == (target, source)}
             counted = [r for r in found if (r["target_domain"], r["source"]) == (target, source)]
             assert sum(r["people"] for r in counted) == len(people)
-            assert all(r["falls_back"] == (source != "als") for r in counted)
+            assert all(r["falls_back"] is (source != "als") for r in counted)
     at_home = {(key(person), domain) for name, domain, person, _, _ in world[1] if name in {e[0] for e in world[0]}}
     at_home.remove((key("back"), "beauty"))  # what was given back is no evidence
     for one in found:
@@ -386,15 +377,48 @@ def test_who_falls_back_is_counted(world, tmp_path):
         assert one["mean_score"] == pytest.approx(np.mean([row["score"] for row in chosen]), abs=1e-5)
 
 
-def test_planted_transfer_is_shown_and_serves(world, tmp_path):
-    found = run(connect(*world, CATALOGUE), tmp_path)["serving.transfer"].to_pylist()
-    assert {(row["target_domain"], row["segment"]) for row in found} == {
-        (target, segment) for target in ("knowledge", "beauty") for segment in ("warm", "cold")
-    }
-    for row in found:
-        assert row["direction"].endswith(f">{row['target_domain']}")
-        if row["segment"] == "cold":
-            assert (row["verdict"], row["serves"]) == ("helps", "als") or row["n"] < 10
+def transferred(tmp_path, *, alike):
+    """Rows of ``serving.transfer`` by target and segment, and the sources that people of each are served from."""
+    catalogue = [(domain, f"{domain[0]}{item:02d}", "on") for domain in ("knowledge", "beauty") for item in range(24)]
+    events, accounts = tastes_world(alike=alike)
+    written = run(connect(events, accounts, catalogue), tmp_path)
+    found = {(row["target_domain"], row["segment"]): row for row in written["serving.transfer"].to_pylist()}
+    assert set(found) == {(target, segment) for target in ("knowledge", "beauty") for segment in ("warm", "cold")}
+    for (target, _), row in found.items():
+        assert row["direction"].endswith(f">{target}")
+        assert row["n"] >= 10, row
+    at_home, sources = {(key(name[:4]), domain) for name, domain, *_ in events}, {}
+    for row in written["serving.recommendations"].to_pylist():
+        segment = "warm" if (row["person"], row["target_domain"]) in at_home else "cold"
+        sources.setdefault((row["target_domain"], segment), set()).add(row["source"])
+    return found, sources
+
+
+def test_planted_transfer_is_shown_and_serves(tmp_path):
+    """People have one taste in both domains: who is known in the other one only is helped by far."""
+    found, sources = transferred(tmp_path, alike=True)
+    for (target, segment), row in found.items():
+        assert sources[target, segment] == {row["serves"]}
+        if segment == "cold":
+            assert (row["without"], row["verdict"], row["serves"]) == (POPULAR, "helps", "als")
+            assert row["value"] > 1.5 * row["value_without"]
+        else:
+            assert row["verdict"] != "does_not_help"
+
+
+@pytest.mark.parametrize(("people", "model"), [("0", "als"), ("100", "ranker")])
+def test_where_none_is_planted_nothing_is_transferred(tmp_path, monkeypatch, people, model):
+    """Tastes of the two domains have nothing to do with each other: what is known in the other one misleads."""
+    monkeypatch.setenv("CROSSDOMAIN_RECOMMEND_RANKER_PEOPLE", people)
+    found, sources = transferred(tmp_path, alike=False)
+    for (target, segment), row in found.items():
+        if segment == "cold":
+            assert row["verdict"] != "helps"
+            assert row["serves"] == POPULAR
+            assert sources[target, segment] == {"popular"}
+        else:
+            assert (row["verdict"], row["serves"]) == ("does_not_help", f"{model}_own_side")
+            assert sources[target, segment] == {f"{model}_own_side"}
 
 
 def test_sweeps_are_chosen_on_days_that_neither_twin_nor_test_see(world, tmp_path, monkeypatch):

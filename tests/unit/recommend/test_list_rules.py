@@ -281,6 +281,39 @@ def test_all_at_once_and_twice_the_same(rules, tmp_path, monkeypatch):
     assert [(row["item_id"], row["source"]) for row in (first, second)] == [("b07", "promoted"), ("b05", "buy_again")]
 
 
+def fallen_back(rows):
+    """Who is served by no model, and who is, by person and target domain; what is placed in a list says nothing."""
+    placed = ("promoted", "buy_again")
+    told = {(row["person"], row["target_domain"]): row["source"] for row in rows if row["source"] not in placed}
+    fallen = {who for who, source in told.items() if source in ("popular", "fallback", "unpersonalised")}
+    return fallen, set(told) - fallen
+
+
+def test_what_is_placed_in_a_list_changes_nobody_who_falls_back(rules, tmp_path, monkeypatch):
+    """Everybody sees a pin, one what is due again: who is served by the model still is, who is not still is not."""
+    events, accounts = habits()
+    events += [("due", "knowledge", "k00", "view", 3), ("due_b", "beauty", "b05", "purchase", 12)]
+    accounts += [("due", "knowledge", "due", True, True), ("due_b", "beauty", "due", True, True)]
+    accounts += [("new", "knowledge", "new", True, True), ("coy", "knowledge", "coy", False, True)]
+    con, found = world(events, accounts), []
+    for place, pins in (("a", []), ("b", ["{name: spring, domain: beauty, item_id: b07}"])):
+        monkeypatch.setenv("CROSSDOMAIN_RECOMMEND_BUY_AGAIN", str(len(pins)))
+        rows, _, written = lists(con, tmp_path / place, rules(pins=pins) if pins else None)
+        covered = written["serving.recommendation_coverage"].to_pylist()
+        for falls_back, people in zip((True, False), fallen_back(rows), strict=True):
+            for domain in ("knowledge", "beauty"):
+                counted = [row for row in covered if row["target_domain"] == domain and row["falls_back"] is falls_back]
+                assert sum(row["people"] for row in counted) == sum(target == domain for _, target in people)
+        assert {row["source"] for row in covered if row["falls_back"] is None} == (
+            {"promoted", "buy_again"} if pins else set()
+        )
+        found.append(fallen_back(rows))
+    assert found[0] == found[1]
+    fallen, served = found[1]
+    assert {(key("new"), "beauty"), (key("coy"), "beauty")} <= fallen
+    assert (key("due"), "beauty") in served
+
+
 def test_exposure_of_creators_is_measured(tmp_path):
     _, _, written = lists(world(), tmp_path)
     rows = written["serving.recommendations"].to_pylist()

@@ -6,7 +6,7 @@ from crossdomain.errors import InputError
 from crossdomain.recommend.reasons import (
     BECAUSE,
     BECAUSE_CREATOR,
-    BECAUSE_TOPIC,
+    BUY_AGAIN,
     POPULAR,
     TASTE,
     Reason,
@@ -34,28 +34,33 @@ def test_words_in_two_languages():
 
 
 def test_what_the_items_share_is_said_where_it_has_a_name():
-    items = (("knowledge", "k1"), ("knowledge", "k2"))
+    items = (("knowledge", "k1"), ("beauty", "b2"))
     titles = dict(zip(items, ("写作课", "演讲课"), strict=True))
-    by_creator, by_topic = Reason(BECAUSE_CREATOR, items), Reason(BECAUSE_TOPIC, items, 5)
-    creators, topics = dict.fromkeys(items, "李娜"), {5: ("写作", "writing")}
-    assert describe(by_creator, titles, creators=creators) == (
+    plain = describe(Reason(BECAUSE, items), titles)
+    by_creator = Reason(BECAUSE_CREATOR, items)
+    assert describe(by_creator, titles, creators=dict.fromkeys(items, "李娜")) == (
         "因为你看过李娜的《写作课》、《演讲课》",
         "because of “写作课”, “演讲课” by 李娜",
     )
-    assert describe(by_topic, titles, topics=topics) == (
-        "因为你关注“写作”，看过《写作课》、《演讲课》",
-        "because of your interest in “writing”: “写作课”, “演讲课”",
+    of_one_topic = (
+        "因为你关注“写作、表达”，看过《写作课》、《演讲课》",
+        "because of your interest in “写作、表达”: “写作课”, “演讲课”",
     )
-    plain = describe(Reason(BECAUSE, items), titles)
-    assert describe(by_creator, titles) == describe(by_topic, titles, topics={4: ("别的", "other")}) == plain
+    topics = dict.fromkeys(items, "写作、表达")
+    assert describe(Reason(BECAUSE, items), titles, topics=topics) == of_one_topic
+    assert describe(by_creator, titles, creators={}, topics=topics) == of_one_topic
+    assert describe(by_creator, titles) == plain
+    for apart in ({**topics, items[1]: "护肤"}, {items[0]: "写作、表达"}, {}):
+        assert describe(Reason(BECAUSE, items), titles, topics=apart) == plain
+    assert describe(Reason(BECAUSE, items[:1]), titles, topics=topics)[1] == "because of “写作课”"
+    assert describe(Reason(BUY_AGAIN, items[:1]), titles, topics=topics)[1] == "time to buy “写作课” again"
 
 
-def test_what_the_items_share_comes_back():
+def test_that_the_items_are_of_one_creator_comes_back():
     texts = item_texts([("beauty", "b1"), ("beauty", "b2")])
     items = (("beauty", "b1"), ("beauty", "b2"))
     assert decode(because_text(*texts)) == Reason(BECAUSE, items)
-    assert decode(because_text(*texts, topic=0)) == Reason(BECAUSE_TOPIC, items, 0)
-    assert decode(because_text(*texts, creator=True, topic=3)) == Reason(BECAUSE_CREATOR, items)
+    assert decode(because_text(*texts, creator=True)) == Reason(BECAUSE_CREATOR, items)
 
 
 @pytest.mark.parametrize("text", ["", "popular", "[]", '{"items":[]}', '{"code":"because","items":[1]}'])

@@ -9,10 +9,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
+from crossdomain.recommend.holdings import HOLDINGS_SQL, Held, held_sql
 from crossdomain.recommend.interactions import (
     CATALOGUE_SQL,
+    PRODUCTS,
     Items,
     Pairs,
     People,
@@ -50,7 +53,8 @@ def connect(
     catalogue: Sequence[tuple[str | None, ...]] = (),
     duplicates: Sequence[tuple[str, str, str]] = (),
 ) -> duckdb.DuckDBPyConnection:
-    """Views of a job: events, people (account, domain, person, personalisation, cross_domain), catalogue, duplicates.
+    """Views of a job: events and what is held by them, people (account, domain, person, personalisation, cross_domain),
+    catalogue, duplicates.
 
     Catalogue is (domain, item_id, status), maybe with creator and type at the end; duplicates are (domain, item_id,
     group_id). Items were first known on DAY.
@@ -60,16 +64,18 @@ def connect(
     for schema in ("clean", "derived", "serving", "previous"):
         con.execute(f"CREATE SCHEMA {schema}")
     rows = [
-        (DAY - timedelta(days=ago), key(account), domain, item, kind, _moment(ago, position), None)
+        (*[DAY - timedelta(days=ago)] * 2, key(account), domain, item, kind, _moment(ago, position), None)
         for position, (account, domain, item, kind, ago) in enumerate(events)
     ]
     _fill(
         con,
         "clean.events",
-        "ds DATE, account BLOB, domain VARCHAR, item_id VARCHAR, event_type VARCHAR, ts TIMESTAMPTZ, "
-        "value DECIMAL(18,2)",
+        "ds DATE, delivered_ds DATE, account BLOB, domain VARCHAR, item_id VARCHAR, event_type VARCHAR, "
+        "ts TIMESTAMPTZ, value DECIMAL(18,2)",
         rows,
     )
+    con.execute("SET VARIABLE tz = 'UTC'")
+    con.execute(f"CREATE VIEW derived.holdings AS {HOLDINGS_SQL}")
     _fill(
         con,
         "derived.people",
@@ -101,6 +107,16 @@ def read(con: duckdb.DuckDBPyConnection, settings: RecommendSettings) -> tuple[P
     return read_pairs(rows, people, items), people, items
 
 
+def held(con: duckdb.DuckDBPyConnection, people: People, items: Items, last: date = DAY) -> Held:
+    """What accounts own or rejected up to a day."""
+    rows = con.sql(f"FROM ({held_sql(PRODUCTS)}) ORDER BY ALL", params={"last": last}).to_arrow_table()
+    account = {name: place for place, name in enumerate(people.account.to_pylist())}
+    return Held(
+        np.array([account[name] for name in rows["account"].to_pylist()], dtype=np.int64),
+        items.codes(*(rows[name].combine_chunks() for name in ("domain", "item_id"))),
+    )
+
+
 def blocks_world(people: int = 60, items: int = 8) -> tuple[list[Event], list[tuple[str, str, str, bool, bool]]]:
     """Two tastes: even people meet even items, odd people odd ones, in both domains; nobody meets a whole block.
 
@@ -116,6 +132,38 @@ def blocks_world(people: int = 60, items: int = 8) -> tuple[list[Event], list[tu
             for item in range(person % 2, items, 2):
                 if (item // 2 + person // 2) % (items // 2):
                     events.append((names[domain], domain, f"{domain[0]}{item:02d}", "view", 1 + (person + item) % 20))
+    return events, accounts
+
+
+def tastes_world(
+    *, alike: bool, people: int = 400, tastes: int = 3, items: int = 24, seed: int = 5
+) -> tuple[list[Event], list[tuple[str, str, str, bool, bool]]]:
+    """People who meet items of their taste, all of it on one side and a third on the other, on any of the last 28 days.
+
+    Even people are at home in knowledge, odd ones in beauty; each fifth is known at home only. One event in nine is of
+    another taste.
+
+    Args:
+        alike: Whether a person's taste is the same in both domains; else the two have nothing to do with each other.
+        people: How many there are.
+        tastes: Item n of a domain is of taste ``n % tastes``.
+        items: Items of each domain.
+        seed: Of all draws.
+    """
+    rng = np.random.default_rng(seed)
+    events, accounts = [], []
+    for person in range(people):
+        names = {domain: f"p{person:03d}{domain[0]}" for domain in DOMAINS}
+        own = rng.integers(tastes, size=2)
+        for side, domain in enumerate(DOMAINS):
+            home = person % 2 == side
+            if not home and person % 5 == 4:
+                continue
+            accounts.append((names[domain], domain, f"p{person:03d}", True, True))
+            taste = own[0 if alike else side]
+            for item in rng.permutation(items)[: items if home else items // 3]:
+                if item % tastes == taste or rng.random() < 1 / (8 * (tastes - 1)):
+                    events.append((names[domain], domain, f"{domain[0]}{item:02d}", "view", 1 + int(rng.integers(28))))
     return events, accounts
 
 
@@ -156,4 +204,7 @@ def _moment(ago: int, position: int) -> datetime:
 def _fill(con: duckdb.DuckDBPyConnection, table: str, columns: str, rows: Sequence[Sequence[Any]]) -> None:
     con.execute(f"CREATE TABLE {table} ({columns})")
     if rows:
-        con.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
+        given = pa.table({str(place): list(values) for place, values in enumerate(zip(*rows, strict=True))})
+        con.register("given", given)
+        con.execute(f"INSERT INTO {table} FROM given")
+        con.unregister("given")
