@@ -79,7 +79,9 @@ def default_recipe(settings: RecommendSettings) -> Recipe:
         "decayed_popularity": {"half_life_days": settings.popularity_half_life_days},
         "als": {"factors": 32, "regularization": 5.0},
     }
-    ranker = RankerSettings(rounds=100, patience=15, learning_rate=0.1, leaves=15, negatives=30, per_source=50)
+    ranker = RankerSettings(
+        rounds=100, patience=15, learning_rate=0.1, leaves=15, negatives=30, per_source=50, most_doubt=0.16
+    )
     return Recipe({name: SOURCES[name](**given.get(name, {})) for name in _DEFAULT}, ranker)
 
 

@@ -41,6 +41,8 @@ class RankerSettings:
         blend: Penalty of a linear blend that the trees start from; 0 for none.
         bags: Rankers that are averaged, each with a seed of its own.
         stages: Most earlier stages that label it, the latest ones.
+        most_doubt: Share of resamples of the validation's people in which it may be no better than the best source
+            alone and yet be used; 1 where a better mean is enough. ``docs/evaluation.md`` says what a stricter one costs.
         seed: Seed of the samples and trees.
         threads: Threads.
     """
@@ -59,6 +61,7 @@ class RankerSettings:
     blend: float = 10.0
     bags: int = 1
     stages: int = 2
+    most_doubt: float = 1.0
     seed: int = 7
     threads: int = 2
 

@@ -24,8 +24,6 @@ from crossdomain.recommend.offline.sources import SOURCES, Source
 BASELINES = ("popularity", "decayed_popularity", "item_knn", "person_knn", "als", "ease", "wide_ease")
 MOST_CANDIDATES = 20_000_000
 GATE_PEOPLE = 3_000
-MOST_DOUBT = 0.16
-"""Doubt up to which a ranker that is better ships: one standard error. ``docs/evaluation.md`` says why not none."""
 log = logging.getLogger(__name__)
 
 
@@ -93,6 +91,7 @@ class Gate:
         low: Lower end of the 95 % interval of the ranker minus the best source, paired by person; None: not known.
         high: Its upper end.
         doubt: Share of the resamples in which the ranker is no better.
+        most_doubt: Share up to which it is used.
     """
 
     ranker: float
@@ -102,11 +101,12 @@ class Gate:
     low: float | None = None
     high: float | None = None
     doubt: float = 0.0
+    most_doubt: float = 1.0
 
     @property
     def ships(self) -> bool:
-        """The ranker is better than the best source alone, with at most ``MOST_DOUBT``."""
-        return self.ranker > self.best and self.doubt <= MOST_DOUBT
+        """The ranker is better than the best source alone, with at most so much doubt."""
+        return self.ranker > self.best and self.doubt <= self.most_doubt
 
 
 @dataclass(frozen=True)
@@ -274,6 +274,7 @@ def _gates(ready: Sequence[Prepared], recipe: Recipe, ranker: Ranker, without: S
         drawn = Bootstrap(len(people[""]), seed=recipe.ranker.seed).means(pair)
         gain = drawn[""].minus(drawn[best])
         interval, doubt = gain.intervals()[recipe.metric], float((gain.draws <= 0).mean())
-        out[domain] = Gate(own, best, means[best], ranker.rounds, interval.low, interval.high, doubt)
+        most_doubt = recipe.ranker.most_doubt
+        out[domain] = Gate(own, best, means[best], ranker.rounds, interval.low, interval.high, doubt, most_doubt)
         log.info("domain %s: %s", domain, out[domain])
     return out
