@@ -71,7 +71,7 @@ def main() -> None:
     if options.report:
         return report()
     logging.basicConfig(level=logging.WARNING)
-    logging.getLogger("crossdomain").setLevel(logging.INFO)
+    logging.getLogger("crossdomain").setLevel(logging.DEBUG)
     for case in options.cases or CASES:
         run(case, options)
 

@@ -17,7 +17,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ import scipy.sparse as sp
 from stages import commit, machine
 
 from crossdomain.recommend.als import AlsModel, fit
-from crossdomain.recommend.interactions import Items, Known, Pairs, People, met, taste
+from crossdomain.recommend.holdings import Held, held_sql
+from crossdomain.recommend.interactions import PRODUCTS, Items, Known, Pairs, People, met, taste
 from crossdomain.recommend.popularity import decayed_popularity
 from crossdomain.recommend.reranking.freshness import fresh_factors
 from crossdomain.recommend.reranking.lists import are_in
@@ -41,7 +42,7 @@ OPENING = date(2026, 1, 4)
 DAYS_BEFORE = 7
 """Delivered days up to the cut."""
 KINDS = ("met", "new")
-BUILT = ("people", "catalogue", "topics")
+BUILT = ("people", "catalogue", "holdings", "topics")
 GRID: Sequence[Mapping[str, float]] = (
     {},
     *({"creator_cap": n} for n in (1, 2, 3)),
@@ -115,6 +116,7 @@ class Evening:
     Attributes:
         day: The day.
         pairs: Pairs of all days before.
+        held: What accounts owned or had rejected before.
         decayed: Decayed popularity then.
         truths: By kind persons × items: met on the day with evidence and not owned before; ``new``: for the first time.
         age: Days since each item was listed, -1 where that is not known.
@@ -124,6 +126,7 @@ class Evening:
 
     day: date
     pairs: Pairs
+    held: Held
     decayed: np.ndarray
     truths: Mapping[str, sp.csr_matrix]
     age: np.ndarray
@@ -136,16 +139,20 @@ class Histories:
     """Histories of persons from pairs in memory."""
 
     pairs: Pairs
+    held: Held
     people: People
     items: Items
     settings: RecommendSettings
 
     def of(self, persons: slice) -> Known:
         """What is known of some persons."""
-        person = self.people.account_person[self.pairs.account]
+        own, held = (self._of(one, persons) for one in (self.pairs, self.held))
+        return Known.of(own, held, self.people, self.items, self.settings, persons)
+
+    def _of(self, rows: Any, persons: slice) -> Any:
+        person = self.people.account_person[rows.account]
         chosen = (person >= persons.start) & (person < persons.stop)
-        own = Pairs(*(getattr(self.pairs, name)[chosen] for name in Pairs.__dataclass_fields__))
-        return Known.of(own, self.people, self.items, self.settings, persons)
+        return replace(rows, **{one.name: getattr(rows, one.name)[chosen] for one in fields(rows)})
 
 
 @dataclass
@@ -221,8 +228,9 @@ def read_world(home: Path, days: int, base: RecommendSettings) -> World:
             spec = tables.get(name)
             of_cut = [partition for partition in lake.partitions(spec) if partition.ds == cut]
             lake.view(spec, of_cut, schema=spec.layer)
-        spec = tables.get("clean.events")
-        lake.view(spec, lake.partitions(spec), schema="clean")
+        for name in ("clean.events", "derived.holdings"):
+            spec = tables.get(name)
+            lake.view(spec, lake.partitions(spec), schema=spec.layer)
         spans = [(first_day(day, base), day - timedelta(days=1)) for day in measured]
         behaviour = read_behaviour(ctx, base, [*spans, *((day, day) for day in measured)])
         people, items = behaviour.people, behaviour.items
@@ -249,17 +257,17 @@ def evening(
     age[place[place >= 0]] = ages["age"].to_numpy()[place >= 0]
     known = by_person(met(before, people, items), people)
     fresh = by_person(met(on_day, people, items, positive_only=True), people)
-    unwanted = replace(before, last_age=np.where(before.owned | before.rejected, 0, -1))
-    purchases = replace(on_day, last_age=np.where(on_day.owned, 0, -1))
-    owned = by_person(met(unwanted, people, items, positive_only=True), people)
+    held = told(ctx, people, items, held_sql(PRODUCTS), {"last": day - timedelta(days=1)})
+    owned = cells(held, people, items)
     truths = {"met": fresh - fresh.multiply(owned > 0), "new": fresh - fresh.multiply(known > 0)}
     return Evening(
         day=day,
         pairs=before,
+        held=held,
         decayed=decayed_popularity(before, items, base.popularity_half_life_days),
         truths={name: sp.csr_matrix(truth > 0) for name, truth in truths.items()},
         age=age,
-        bought=sp.csr_matrix(by_person(met(purchases, people, items, positive_only=True), people) > 0),
+        bought=cells(told(ctx, people, items, _BOUGHT.format(products=PRODUCTS), {"day": day}), people, items),
         due=due_of(ctx, people, items, day - timedelta(days=1), base),
     )
 
@@ -267,19 +275,38 @@ def evening(
 def due_of(ctx: Any, people: People, items: Items, last: date, base: RecommendSettings) -> sp.csr_matrix:
     """Persons × items that are due to be bought again after a day, one of each person and domain: the nearest."""
     from crossdomain.jobs.behaviour import first_day
-    from crossdomain.recommend.interactions import PRODUCTS
     from crossdomain.recommend.reranking.buying_again import due_sql
 
     values = {"first": first_day(last, base), "last": last, "tz": ctx.settings.tz}
     first = "row_number() OVER (PARTITION BY account ORDER BY wait, item_id) = 1"
-    rows = ctx.con.sql(f"SELECT * FROM ({due_sql(PRODUCTS)}) QUALIFY {first}", params=values).to_arrow_table()
+    due = told(ctx, people, items, f"SELECT * FROM ({due_sql(PRODUCTS)}) QUALIFY {first}", values)
+    return cells(due, people, items)
+
+
+_BOUGHT = """
+SELECT DISTINCT account, domain, coalesce(product, item_id) AS item_id
+FROM derived.holdings LEFT JOIN ({products}) USING (domain, item_id)
+WHERE day = $day AND bought_at > coalesce(rejected_at, '-infinity')
+"""
+"""SQL of what accounts bought on a day and did not give back on it."""
+
+
+def told(ctx: Any, people: People, items: Items, sql: str, values: dict[str, Any]) -> Held:
+    """Accounts and items of the rows (account, domain, item_id) of a query."""
+    rows = ctx.con.sql(sql, params=values).to_arrow_table()
     item = items.codes(*(rows[name].combine_chunks() for name in ("domain", "item_id")))
-    account = {key: place for place, key in enumerate(people.account.to_pylist())}
-    at = np.array([account.get(key, -1) for key in rows["account"].to_pylist()], dtype=np.int64)
-    here = (at >= 0) & (item >= 0)
-    person = people.account_person[at[here]]
+    place = {key: place for place, key in enumerate(people.account.to_pylist())}
+    account = np.array([place.get(key, -1) for key in rows["account"].to_pylist()], dtype=np.int64)
+    here = (account >= 0) & (item >= 0)
+    return Held(account[here], item[here])
+
+
+def cells(held: Held, people: People, items: Items) -> sp.csr_matrix:
+    """Persons × items, 1 where one of the person's accounts has the item."""
     shape = (len(people.person), len(items))
-    return sp.csr_matrix((np.ones(len(person), dtype=np.float32), (person, item[here])), shape=shape)
+    ones = np.ones(len(held.item), dtype=np.float32)
+    found = sp.csr_matrix((ones, (people.account_person[held.account], held.item)), shape=shape)
+    return sp.csr_matrix(found > 0, dtype=np.float32)
 
 
 def by_person(units: sp.csr_matrix, people: People) -> sp.csr_matrix:
@@ -327,7 +354,7 @@ def lists_of(world: World, one: Evening, settings: RecommendSettings, shown: Sho
     audience = Audience(
         people=world.people,
         items=world.items,
-        histories=Histories(one.pairs, world.people, world.items, settings),
+        histories=Histories(one.pairs, one.held, world.people, world.items, settings),
         decayed=one.decayed,
         topic=world.topic if settings.topic_cap else None,
         shown=shown,

@@ -52,7 +52,8 @@ def fill(home: Path, people: int, items: int, factors: int) -> None:
     """A lake with a day of events, everyone known on both sides, and a model of random vectors."""
     import pyarrow as pa
 
-    from crossdomain.jobs.runner import open_lake
+    from crossdomain.jobs.holdings import JOB as HOLDINGS
+    from crossdomain.jobs.runner import open_lake, run_job
     from crossdomain.recommend.als import AlsModel, to_files
     from crossdomain.settings import Settings
     from crossdomain.storage.models import ModelStore
@@ -96,6 +97,7 @@ def fill(home: Path, people: int, items: int, factors: int) -> None:
             source = f"SELECT {', '.join(['*', *missing])} FROM ({query})"
             values = {"ds": DAY.isoformat()}
             lake.commit(spec, [lake.stage(spec, source, values, made_by={})], replace={"ds": [DAY.isoformat()]})
+    run_job(HOLDINGS, DAY, settings)
 
 
 def run_score(home: Path) -> None:

@@ -66,8 +66,8 @@ def measure(home: Path, options: argparse.Namespace) -> dict[str, Any]:
     events = landing_rows(home, START)
     rows.append(bare_copy(home, environment, events))
     jobs = (
-        "ingest", "clean", "people", "catalogue", "topics", "together", "similar", "bundles", "pages", "train", "score",
-        "experiment_state", "experiments", "publish",
+        "ingest", "clean", "people", "catalogue", "holdings", "topics", "together", "similar", "bundles", "pages",
+        "train", "score", "experiment_state", "experiments", "publish",
     )  # fmt: skip
     for day in (opening, START):
         for job in jobs:

@@ -218,7 +218,9 @@ def _own_terms(path: Path, tables: Mapping[str, TableSpec]) -> dict[str, int]:
         if not isinstance(days, int) or days < 1:
             raise InputError(f"{path}: {name}: {days!r} is not a number of days")
         if days < FOREVER <= tables[name].retention_days:
-            raise InputError(f"{path}: {name} is memory and must not be shortened: erased people would come back")
+            raise InputError(
+                f"{path}: {name} is memory and must not be shortened: what it remembers would be forgotten"
+            )
     return dict(given)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -48,6 +49,22 @@ def wide_console() -> Console:
     """A console as wide as the terminal; where there is none, wide enough for tables."""
     console = Console()
     return console if console.is_terminal else Console(width=_WIDTH)
+
+
+@contextmanager
+def progress() -> Iterator[None]:
+    """Shows what the platform logs meanwhile on standard error, a line each with the time of day; for long work."""
+    shown = logging.StreamHandler()
+    shown.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    platform = logging.getLogger("crossdomain")
+    level = platform.level
+    platform.addHandler(shown)
+    platform.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        platform.removeHandler(shown)
+        platform.setLevel(level)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from crossdomain.cli.output import Json, show
+from crossdomain.cli.output import Json, progress, show
 from crossdomain.errors import InputError
 from crossdomain.settings import Settings
 
@@ -23,7 +23,8 @@ Events = Annotated[
 Items = Annotated[
     Path | None,
     typer.Option(
-        "--items", help=f"{_FILE}: item_id, domain, maybe type, title, description, tags. Else the items met."
+        "--items",
+        help=f"{_FILE}: item_id, domain, maybe type, title, description, tags, listed_at. Else the items met.",
     ),
 ]
 Test = Annotated[Path | None, typer.Option("--test", help="A fixed test set in the columns of the events.")]
@@ -39,6 +40,9 @@ Moment = Annotated[
 ]
 Strict = Annotated[
     int, typer.Option(min=0, help="leave-one-out: groups of moments, each learned for from what was before; 0: off.")
+]
+LabelStages = Annotated[
+    int, typer.Option(min=0, help="Earlier stages that label the ranker; 0: half of the validation's people do.")
 ]
 Trials = Annotated[
     int, typer.Option(min=1, help="Settings that are tried for each source; a quarter as many for the ranker.")
@@ -75,6 +79,7 @@ def _question(
     cold_share: ColdShare = 0.2,
     moment: Moment = "event",
     strict: Strict = 0,
+    label_stages: LabelStages = 2,
     trials: Trials = 24,
     budget: Budget = 0,
 ) -> Question:
@@ -87,7 +92,7 @@ def _question(
     settings = Settings.from_env()
     choices = Choices(
         negatives=negatives, test_days=test_days, gap_days=gap_days, cold_share=cold_share, moment=moment,
-        strict=strict, seed=settings.seed,
+        strict=strict, label_stages=label_stages, seed=settings.seed,
     )  # fmt: skip
     search = SearchSettings(trials=trials, seconds=budget, seed=settings.seed, threads=settings.threads)
     weights = RecommendSettings.from_env().weights
@@ -100,13 +105,17 @@ def _question(
 
 
 def _asks(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command the options of ``_question`` beside its own, and as its first argument what they make."""
+    """Gives a command the options of ``_question`` beside its own, and as its first argument what they make.
+
+    Both take minutes: meanwhile standard error tells how far they are.
+    """
     shared = inspect.signature(_question, eval_str=True).parameters
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
 
     @wraps(command)
     def run(**given: Any) -> None:
-        command(_question(**{name: given.pop(name) for name in shared}), **given)
+        with progress():
+            command(_question(**{name: given.pop(name) for name in shared}), **given)
 
     parameters = [*shared.values(), *own]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -178,12 +187,17 @@ def _read(path: Path) -> Any:
 
 def _facts(document: Any) -> dict[str, Any]:
     gates = {
-        f"answers for {domain}": "the ranker" if gate["ships"] else f"{gate['best_source']} alone, which is better"
+        f"answers for {domain}": "the ranker" if gate["ships"] else _why_alone(gate)
         for domain, gate in document["gates"].items()
     }
     leaks = {f"look at {leak['kind']}": f"{leak['count']}: {', '.join(leak['examples'])}" for leak in document["leaks"]}
     left_out = {f"not asked for, {why}": count for why, count in document["left_out"].items()}
     return {**gates, **leaks, **left_out, "seconds": document["seconds"]}
+
+
+def _why_alone(gate: Any) -> str:
+    better = "than which the ranker is not clearly better" if gate["ranker"] > gate["best"] else "which is better"
+    return f"{gate['best_source']} alone, {better}"
 
 
 def _table(document: Any) -> list[list[object]]:

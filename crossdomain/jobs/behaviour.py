@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from crossdomain.recommend.settings import RecommendSettings
 from crossdomain.settings import Settings
 
 if TYPE_CHECKING:
+    from crossdomain.recommend.holdings import Held
     from crossdomain.recommend.interactions import Ints, Items, Known, Pairs, People
 
 
@@ -30,6 +32,11 @@ class Behaviour:
 def event_window() -> Input:
     """The events that the recommender reads: what was known on the key's day."""
     return Input(table="clean.events", days=RecommendSettings.from_env().window_days or None, delivered="until")
+
+
+def held_ever() -> Input:
+    """Purchases and rejections of all days, as known on the key's day."""
+    return Input(table="derived.holdings", days=None, delivered="until")
 
 
 def first_day(ds: date, settings: RecommendSettings) -> date:
@@ -77,7 +84,7 @@ def read_behaviour(ctx: JobContext, settings: RecommendSettings, spans: Sequence
 
 @dataclass(frozen=True)
 class Histories:
-    """Pairs of a span of days in a temporary table, by person: of a few people at a time, however many there are.
+    """Pairs of a span of days, and what is held, in temporary tables, by person: a few people at a time, however many.
 
     Attributes:
         ctx: The job's context.
@@ -93,15 +100,13 @@ class Histories:
 
     def of(self, persons: slice) -> Known:
         """What is known of some persons."""
-        from crossdomain.recommend.interactions import Known, coded_pairs
+        from crossdomain.recommend.interactions import Known, coded_held, coded_pairs
 
-        rows = _arrow(
-            self.ctx,
-            "SELECT account, item, weight, last_age, owned, rejected FROM coded "
-            "WHERE person >= $first AND person < $last ORDER BY account, item",
-            {"first": persons.start, "last": persons.stop},
-        )
-        return Known.of(coded_pairs(rows), self.people, self.items, self.settings, persons)
+        block = {"first": persons.start, "last": persons.stop}
+        chosen = "WHERE person >= $first AND person < $last ORDER BY account, item"
+        rows = _arrow(self.ctx, f"SELECT account, item, weight, last_age FROM coded {chosen}", block)  # noqa: S608
+        held = _arrow(self.ctx, f"SELECT account, item FROM held {chosen}", block)  # noqa: S608 - our own text
+        return Known.of(coded_pairs(rows), coded_held(held), self.people, self.items, self.settings, persons)
 
     def ages(self) -> tuple[Ints, Ints, Ints]:
         """Item, days since the last positive event, and how many accounts have that, by item and age."""
@@ -115,7 +120,10 @@ class Histories:
 
 
 def read_histories(ctx: JobContext, settings: RecommendSettings, first: date, last: date) -> Histories:
-    """Folds the events of a span into a temporary table of pairs, which DuckDB keeps on disk where it must."""
+    """Folds the events of a span into a temporary table of pairs, and what is held after it into another one.
+
+    DuckDB keeps both on disk where it must. Items that are only held cannot be recommended and are left out.
+    """
     from crossdomain.recommend.interactions import CATALOGUE_SQL, pairs_sql, people_sql, read_items, read_people
 
     domains = ctx.settings.domains
@@ -124,17 +132,56 @@ def read_histories(ctx: JobContext, settings: RecommendSettings, first: date, la
     people = read_people(_arrow(ctx, people_sql(withdrawn_now(ctx.lake, ctx.tables))), domains)
     named = _arrow(ctx, "SELECT DISTINCT domain, item_id FROM found")
     items = read_items([named], _arrow(ctx, CATALOGUE_SQL), domains)
-    for name, codes in (("account_codes", people.codes_table()), ("item_codes", items.codes_table())):
-        ctx.con.register(name, codes)
-    ctx.con.execute(
-        "CREATE OR REPLACE TEMP TABLE coded AS "
-        "SELECT person, a.code AS account, i.code AS item, i.domain, weight, last_age, owned, rejected FROM found "
-        "JOIN account_codes a USING (account) JOIN item_codes i USING (domain, item_id) ORDER BY person"
-    )
-    ctx.con.execute("DROP TABLE found")
-    for name in ("account_codes", "item_codes"):
-        ctx.con.unregister(name)
+    with _codes(ctx, people, items):
+        ctx.con.execute(
+            "CREATE OR REPLACE TEMP TABLE coded AS "
+            "SELECT person, a.code AS account, i.code AS item, i.domain, weight, last_age FROM found "
+            "JOIN account_codes a USING (account) JOIN item_codes i USING (domain, item_id) ORDER BY person"
+        )
+        ctx.con.execute("DROP TABLE found")
+        ctx.con.execute(f"CREATE OR REPLACE TEMP TABLE held AS {_coded_held()}", {"last": last})
     return Histories(ctx, people, items, settings)
+
+
+def read_held(ctx: JobContext, behaviour: Behaviour, first: date, last: date) -> Held:
+    """What people who did something from ``first`` to ``last`` owned or had rejected before that."""
+    from crossdomain.recommend.interactions import coded_held
+
+    values: dict[str, date | str | int] = {"last": first - timedelta(days=1), "tested": last, "tz": ctx.settings.tz}
+    with _codes(ctx, behaviour.people, behaviour.items):
+        return coded_held(_arrow(ctx, _coded_held(_ACTIVE), values))
+
+
+_ACTIVE = """
+SELECT account FROM derived.people WHERE person IN (
+  SELECT person FROM derived.people JOIN clean.events USING (account)
+  WHERE CAST(timezone($tz, ts) AS DATE) > $last AND CAST(timezone($tz, ts) AS DATE) <= $tested
+)
+"""
+"""Accounts of the people who did something after ``$last``, up to ``$tested``."""
+
+
+def _coded_held(among: str | None = None) -> str:
+    """SQL of what accounts hold, by person: person, account, item (positions), owned, rejected."""
+    from crossdomain.recommend.holdings import held_sql
+    from crossdomain.recommend.interactions import PRODUCTS
+
+    held = held_sql(PRODUCTS) if among is None else held_sql(PRODUCTS, among)
+    return (
+        f"SELECT person, a.code AS account, i.code AS item, owned, rejected FROM ({held}) "  # noqa: S608 - our own text
+        "JOIN account_codes a USING (account) JOIN item_codes i USING (domain, item_id) ORDER BY person, account, item"
+    )
+
+
+@contextmanager
+def _codes(ctx: JobContext, people: People, items: Items) -> Iterator[None]:
+    """Positions of accounts and items, as tables ``account_codes`` and ``item_codes``."""
+    tables = {"account_codes": people.codes_table(), "item_codes": items.codes_table()}
+    for name, codes in tables.items():
+        ctx.con.register(name, codes)
+    yield
+    for name in tables:
+        ctx.con.unregister(name)
 
 
 def _arrow(ctx: JobContext, sql: str, values: dict[str, date | str | int] | None = None) -> pa.Table:

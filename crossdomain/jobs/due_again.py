@@ -21,7 +21,7 @@ WITH found AS (
   WHERE i.offered GROUP BY ALL
 ),
 owners AS (
-  SELECT person, item, count(*) FILTER (owned) AS accounts FROM coded GROUP BY ALL
+  SELECT person, item, count(*) FILTER (owned) AS accounts FROM held GROUP BY ALL
   HAVING bool_or(owned) AND NOT bool_or(rejected)
 )
 SELECT person, item, wait FROM found JOIN owners USING (person, item, accounts) ORDER BY person, wait, item

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
-from crossdomain.jobs.behaviour import first_day, read_behaviour, recommend_settings
+from crossdomain.jobs.behaviour import first_day, read_behaviour, read_held, recommend_settings
 from crossdomain.jobs.model import JobContext
 from crossdomain.jobs.runner import looking_at
 from crossdomain.jobs.train import JOB, split_of
@@ -141,7 +141,7 @@ def _measured(ctx: JobContext, settings: RecommendSettings, last: date) -> Evalu
     cut = measured_from - timedelta(days=1 + settings.gap_days)
     spans = [(first, cut), (first, measured_from - timedelta(days=1)), (measured_from, last)]
     behaviour = read_behaviour(ctx, settings, spans)
-    split = split_of(behaviour, behaviour.pairs, settings)
+    split = split_of(behaviour, behaviour.pairs, read_held(ctx, behaviour, measured_from, last), settings)
     model = fit(split.training(behaviour.items), behaviour.items, settings)
     boosts = boost(split.decayed, settings.popularity_power)
     return evaluate(split, [als_rater("trial", model, behaviour.items, boosts)], behaviour.items, settings)

@@ -8,8 +8,8 @@ from crossdomain.errors import InputError
 from crossdomain.jobs.model import Job
 
 NAMES = (
-    "ingest", "clean", "watch", "vault", "people", "catalogue", "topics", "together", "similar", "bundles", "pages",
-    "train", "score", "recommendation_drift", "experiment_state", "experiments", "publish",
+    "ingest", "clean", "watch", "vault", "people", "catalogue", "holdings", "topics", "together", "similar", "bundles",
+    "pages", "train", "score", "recommendation_drift", "experiment_state", "experiments", "publish",
 )  # fmt: skip
 """Jobs in the order in which a day runs through them."""
 DUTIES = ("govern", "compliance")

@@ -6,7 +6,15 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from crossdomain.jobs.behaviour import Histories, config, event_window, first_day, read_histories, recommend_settings
+from crossdomain.jobs.behaviour import (
+    Histories,
+    config,
+    event_window,
+    first_day,
+    held_ever,
+    read_histories,
+    recommend_settings,
+)
 from crossdomain.jobs.due_again import read_due
 from crossdomain.jobs.model import Input, Job, JobContext
 from crossdomain.jobs.promoting import promotion_config, promotions
@@ -154,6 +162,7 @@ JOB = Job(
     version=8,
     inputs=(
         event_window(),
+        held_ever(),
         Input(table="derived.people"),
         Input(table="derived.catalogue"),
         Input(table="derived.duplicate_items"),

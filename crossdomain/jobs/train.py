@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from crossdomain.jobs.behaviour import Behaviour, config, event_window, first_day, read_behaviour, recommend_settings
+from crossdomain.jobs.behaviour import (
+    Behaviour,
+    config,
+    event_window,
+    first_day,
+    held_ever,
+    read_behaviour,
+    read_held,
+    recommend_settings,
+)
 from crossdomain.jobs.model import Input, Job, JobContext
 from crossdomain.recommend.settings import RecommendSettings
 
@@ -17,6 +26,7 @@ if TYPE_CHECKING:
     from crossdomain.recommend.als import AlsModel
     from crossdomain.recommend.champion import Champion
     from crossdomain.recommend.evaluate import Evaluation, Metric, Rater, Split
+    from crossdomain.recommend.holdings import Held
     from crossdomain.recommend.interactions import Pairs
     from crossdomain.recommend.transfer import Transfer
 
@@ -64,9 +74,10 @@ def _train(
         earlier = cut - timedelta(days=settings.test_days)
         spans += [(first, earlier), (first, earlier), (earlier + timedelta(days=1), cut)]
     behaviour = read_behaviour(ctx, settings, spans)
-    split = split_of(behaviour, behaviour.pairs[1:4], settings)
+    split = split_of(behaviour, behaviour.pairs[1:4], read_held(ctx, behaviour, test_from, ctx.ds), settings)
     if settings.patience:
-        settings = replace(settings, iterations=_enough(behaviour, settings))
+        held = read_held(ctx, behaviour, earlier + timedelta(days=1), cut)
+        settings = replace(settings, iterations=_enough(behaviour, held, settings))
     evidence = taste(behaviour.pairs[0], behaviour.people, behaviour.items, settings)
     training = split.training(behaviour.items)
     twin = fit(training, behaviour.items, settings) if training.nnz else None
@@ -86,14 +97,14 @@ def _train(
     return measured.metrics, champions, transfer
 
 
-def _enough(behaviour: Behaviour, settings: RecommendSettings) -> int:
+def _enough(behaviour: Behaviour, held: Held, settings: RecommendSettings) -> int:
     """Sweeps after which a model that did not see the days before the test days is at its best on them."""
     from crossdomain.recommend.als import train
     from crossdomain.recommend.champion import METRIC
     from crossdomain.recommend.evaluate import als_rater, evaluate
     from crossdomain.recommend.popularity import boost
 
-    split = split_of(behaviour, behaviour.pairs[4:7], settings)
+    split = split_of(behaviour, behaviour.pairs[4:7], held, settings)
     training = split.training(behaviour.items)
     if not training.nnz:
         return settings.iterations
@@ -106,12 +117,13 @@ def _enough(behaviour: Behaviour, settings: RecommendSettings) -> int:
     return train(training, behaviour.items, settings, validate=reached).iterations
 
 
-def split_of(behaviour: Behaviour, spans: Sequence[Pairs], settings: RecommendSettings) -> Split:
+def split_of(behaviour: Behaviour, spans: Sequence[Pairs], held: Held, settings: RecommendSettings) -> Split:
     """What was known at a cut and what came after.
 
     Args:
         behaviour: People and items.
         spans: Pairs up to the cut, up to the test days, and of the test days.
+        held: What the people of the test days owned or had rejected before them.
         settings: The recommender's.
     """
     from crossdomain.recommend.evaluate import Split, hidden_units
@@ -123,7 +135,7 @@ def split_of(behaviour: Behaviour, spans: Sequence[Pairs], settings: RecommendSe
     evidence = taste(history, people, items, settings)
     return Split(
         evidence=evidence,
-        seen=met(before_test, people, items),
+        seen=met(before_test, people, items, held=held),
         outcome=met(outcome, people, items, positive_only=True),
         decayed=decayed_popularity(history, items, settings.popularity_half_life_days),
         popular=popularity(history, items),
@@ -275,9 +287,10 @@ def _table(rows: Sequence[Any], kind: type[Any]) -> pa.Table:
 
 JOB = Job(
     name="train",
-    version=3,
+    version=4,
     inputs=(
         event_window(),
+        held_ever(),
         Input(table="derived.people"),
         Input(table="derived.catalogue"),
         Input(table="derived.duplicate_items"),

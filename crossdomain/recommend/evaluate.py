@@ -39,7 +39,7 @@ class Split:
 
     Attributes:
         evidence: Confidence at the cut, units × items.
-        seen: Items that each unit had met before the test days, units × items.
+        seen: Items that each unit had met, owned or ever rejected before the test days, units × items.
         outcome: Items that each unit met with positive evidence in the test days, units × items.
         decayed: Decayed popularity of all items at the cut.
         popular: Popularity of all items at the cut.

@@ -20,7 +20,8 @@ import pyarrow.compute as pc
 import scipy.sparse as sp
 
 from crossdomain.errors import InputError
-from crossdomain.recommend.settings import RATING_WEIGHTS, REJECTIONS, RecommendSettings
+from crossdomain.recommend.holdings import REJECTS, Held
+from crossdomain.recommend.settings import RATING_WEIGHTS, RecommendSettings
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -63,14 +64,13 @@ def pairs_sql(settings: RecommendSettings) -> str:
     ``last``) and ``tz``, the business time zone: an event counts on the day of its time, since the opening
     partition holds all history. Columns: account, domain, item_id, weight (decayed sum; DECIMAL, so that the
     sum does not depend on the order of the rows), last_age (days since the last positive event, null without
-    one), owned (bought and not given back since), rejected. A rejection takes back evidence of the same
-    instant or before; only accounts in ``derived.people`` count. Items that are one product
-    (``derived.duplicate_items``) count as one: what somebody has under another id is not new to them.
+    one). A rejection takes back evidence of the same instant or before; only accounts in ``derived.people``
+    count. Items that are one product (``derived.duplicate_items``) count as one: what somebody has met under
+    another id is not new to them.
     """
     weights = " ".join(f"WHEN '{name}' THEN {weight!r}" for name, weight in sorted(settings.weights.items()))
     lowest = RATING_WEIGHTS[-1][1]
     ratings = " ".join(f"WHEN value >= {least!r} THEN {weight!r}" for least, weight in RATING_WEIGHTS)
-    rejections = ", ".join(f"'{name}'" for name in REJECTIONS)
     decay = f"pow(0.5, age / {settings.half_life_days!r})" if settings.half_life_days else "1.0"
     return f"""
 WITH signals AS (
@@ -79,8 +79,7 @@ WITH signals AS (
       THEN CASE WHEN value IS NULL THEN {lowest!r} {ratings} ELSE 0 END
       ELSE CASE event_type {weights} ELSE 0 END
     END::DOUBLE AS strength,
-    event_type IN ({rejections}) OR coalesce(event_type = 'rating' AND value < {RATING_WEIGHTS[-1][0]!r}, false)
-      AS rejects
+    {REJECTS} AS rejects
   FROM (
     SELECT e.* REPLACE (coalesce(product, item_id) AS item_id), CAST(timezone($tz, ts) AS DATE) AS day
     FROM clean.events e LEFT JOIN ({PRODUCTS}) USING (domain, item_id)
@@ -92,16 +91,14 @@ rejections AS (
   SELECT account, domain, item_id, max(ts) AS rejected_at FROM signals WHERE rejects GROUP BY ALL
 ),
 standing AS (
-  SELECT s.account, s.domain, s.item_id, s.event_type, s.age, s.strength, r.rejected_at,
+  SELECT s.account, s.domain, s.item_id, s.age, s.strength,
     s.strength > 0 AND (r.rejected_at IS NULL OR s.ts > r.rejected_at) AS counts
   FROM signals s LEFT JOIN rejections r USING (account, domain, item_id)
   WHERE s.strength > 0 OR s.rejects
 )
 SELECT account, domain, item_id,
   coalesce(sum(CASE WHEN counts THEN (strength * {decay})::DECIMAL(18, 9) END), 0)::DOUBLE AS weight,
-  (min(age) FILTER (WHERE counts))::INTEGER AS last_age,
-  coalesce(bool_or(event_type = 'purchase') FILTER (WHERE counts), false) AS owned,
-  bool_or(rejected_at IS NOT NULL) AS rejected
+  (min(age) FILTER (WHERE counts))::INTEGER AS last_age
 FROM standing GROUP BY account, domain, item_id ORDER BY account, domain, item_id
 """  # noqa: S608 - every value pasted is a constant or a checked number of the settings
 
@@ -221,16 +218,12 @@ class Pairs:
         item: Index into ``Items``.
         weight: Decayed sum of event weights; 0 where a rejection took all back, or where it is very old.
         last_age: Days since the last positive event; -1 without one.
-        owned: Bought and not given back since.
-        rejected: Refunded, disliked, hidden or complained about at any time of the window.
     """
 
     account: Ints
     item: Ints
     weight: Floats
     last_age: Ints
-    owned: Bools
-    rejected: Bools
 
     def __len__(self) -> int:
         return len(self.account)
@@ -330,8 +323,6 @@ def read_pairs(rows: pa.Table, people: People, items: Items) -> Pairs:
         item=item[order],
         weight=np.asarray(rows["weight"], dtype=np.float64)[order],
         last_age=np.asarray(last_age, dtype=np.int64)[order],
-        owned=_bools(rows["owned"])[order],
-        rejected=_bools(rows["rejected"])[order],
     )
 
 
@@ -343,9 +334,12 @@ def coded_pairs(rows: pa.Table) -> Pairs:
         item=np.asarray(rows["item"], dtype=np.int64),
         weight=np.asarray(rows["weight"], dtype=np.float64),
         last_age=np.asarray(last_age, dtype=np.int64),
-        owned=_bools(rows["owned"]),
-        rejected=_bools(rows["rejected"]),
     )
+
+
+def coded_held(rows: pa.Table) -> Held:
+    """What is held, of accounts and items that are positions already."""
+    return Held(np.asarray(rows["account"], dtype=np.int64), np.asarray(rows["item"], dtype=np.int64))
 
 
 @dataclass(frozen=True)
@@ -354,22 +348,23 @@ class Known:
 
     Attributes:
         evidence: Confidence, persons × items: consented evidence of joined persons only.
-        unwanted: Items that are owned or rejected, persons × items.
+        unwanted: Items that are owned or were ever rejected, persons × items.
     """
 
     evidence: sp.csr_matrix
     unwanted: sp.csr_matrix
 
     @classmethod
-    def of(cls, pairs: Pairs, people: People, items: Items, settings: RecommendSettings, persons: slice) -> Known:
-        """From all pairs of the persons' accounts."""
+    def of(
+        cls, pairs: Pairs, held: Held, people: People, items: Items, settings: RecommendSettings, persons: slice
+    ) -> Known:
+        """From all pairs of the persons' accounts, and all that these hold."""
         shape = (persons.stop - persons.start, len(items))
         row = people.account_person[pairs.account] - persons.start
         joined = people.joined[people.account_person[pairs.account]]
-        use = pairs.owned | pairs.rejected
         return cls(
             evidence=_confidence(pairs, row, joined & people.personalisation[pairs.account], shape, settings),
-            unwanted=_ones(row[use], pairs.item[use], shape),
+            unwanted=_ones(people.account_person[held.account] - persons.start, held.item, shape),
         )
 
 
@@ -386,10 +381,19 @@ def taste(pairs: Pairs, people: People, items: Items, settings: RecommendSetting
     return _confidence(pairs, people.unit[pairs.account], people.personalisation[pairs.account], shape, settings)
 
 
-def met(pairs: Pairs, people: People, items: Items, *, positive_only: bool = False) -> sp.csr_matrix:
-    """Per unit the items of its pairs (with ``positive_only`` those with evidence), consented ones only."""
-    use = people.personalisation[pairs.account] & (pairs.positive | (not positive_only))
-    return _ones(people.unit[pairs.account[use]], pairs.item[use], (people.units, len(items)))
+def met(
+    pairs: Pairs, people: People, items: Items, *, held: Held | None = None, positive_only: bool = False
+) -> sp.csr_matrix:
+    """Per unit the items of its pairs (with ``positive_only`` those with evidence) and what it holds.
+
+    Only accounts that grant ``personalisation`` count.
+    """
+    use = pairs.positive | (not positive_only)
+    account, item = pairs.account[use], pairs.item[use]
+    if held is not None:
+        account, item = np.concatenate([account, held.account]), np.concatenate([item, held.item])
+    told = people.personalisation[account]
+    return _ones(people.unit[account[told]], item[told], (people.units, len(items)))
 
 
 def hide(matrix: sp.csr_matrix, items: Items, units: Ints, domain: int) -> sp.csr_matrix:

@@ -36,7 +36,8 @@ class RecommendSettings:
     """How behaviour becomes models and models become recommendations.
 
     Attributes:
-        window_days: Business days of events that are read, up to and including the key; 0 for all.
+        window_days: Business days of events that are read, up to and including the key; 0 for all. What is owned or was
+            rejected is known however long ago it was.
         half_life_days: Age at which an event weighs half as evidence of taste; 0 for no decay.
         event_weights: Weights of event types that are not those of ``EVENT_WEIGHTS``: ``view=0.1,cart=0.8``; 0 takes a
             type out.

@@ -10,6 +10,7 @@
 | compliance | governance_daily | serving_publish |
 | people | people_daily | content_daily, experiments_daily, recs_train |
 | catalogue | people_daily | content_daily, recs_train |
+| holdings | people_daily | recs_train |
 | topics | content_daily | serving_publish |
 | together | content_daily | nobody inside |
 | similar | content_daily | serving_publish |
@@ -35,6 +36,7 @@ GOVERNED = Asset(name="governed", uri="crossdomain://lake/derived/erasures_done"
 COMPLIANCE = Asset(name="compliance", uri="crossdomain://lake/serving/compliance")
 PEOPLE = Asset(name="people", uri="crossdomain://lake/derived/people")
 CATALOGUE = Asset(name="catalogue", uri="crossdomain://lake/derived/catalogue")
+HOLDINGS = Asset(name="holdings", uri="crossdomain://lake/derived/holdings")
 TOPICS = Asset(name="topics", uri="crossdomain://lake/serving/topics")
 TOGETHER = Asset(name="together", uri="crossdomain://lake/derived/taken_together")
 SIMILAR = Asset(name="similar", uri="crossdomain://lake/serving/similar_items")

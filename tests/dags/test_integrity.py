@@ -36,7 +36,7 @@ RUNS_ON = {
     "people_daily": {"clean"},
     "content_daily": {"catalogue", "people"},
     "experiments_daily": {"clean", "people"},
-    "recs_train": {"catalogue", "people"},
+    "recs_train": {"catalogue", "people", "holdings"},
     "recs_score": {"models"},
     "recs_drift": {"recommendations"},
     "serving_publish": {
@@ -57,7 +57,7 @@ EMITS = {
     "quality_daily": {"quality"},
     "governance_daily": {"vault", "governed", "compliance"},
     "gate_override": {"clean"},
-    "people_daily": {"catalogue", "people"},
+    "people_daily": {"catalogue", "people", "holdings"},
     "content_daily": {"topics", "together", "similar", "bundles", "pages"},
     "experiments_daily": {"experiment_state", "experiments"},
     "experiment_promotion": set(),

@@ -29,6 +29,7 @@ HOLDING = (
     "lake/raw/events_v1", "lake/raw/users_v1", "lake/raw/consents_v1", "lake/raw/identity_links_v1",
     "lake/clean/events_v1", "lake/clean/users_v1", "lake/clean/consents_v1", "lake/clean/identity_links_v1",
     "lake/derived/accounts_v1", "lake/derived/consents_v1", "lake/derived/account_links_v1", "lake/derived/people_v1",
+    "lake/derived/holdings_v1",
     "lake/vault/person_keys_v1", "lake/vault/personal_fields_v1", "lake/serving/recommendations_v1",
     "serving/serving-",
 )  # fmt: skip

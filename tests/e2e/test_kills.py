@@ -66,15 +66,16 @@ def long_chain(world: World, server: ForkServer, folder: Path) -> Iterator[Undis
 
     for job in ("ingest", "clean", "vault", "people"):
         yield about_to_run(job, job, first)
-    work("catalogue", first, settings)
+    for job in ("catalogue", "holdings"):
+        work(job, first, settings)
     for job in ("topics", "together", "similar", "bundles", "train", "score"):
         yield about_to_run(job, job, first)
     for job in ("experiment_state", "experiments"):
         work(job, first, settings)
     yield about_to_run("publish", "publish", first)
     for job in (
-        "ingest", "clean", "vault", "people", "catalogue", "topics", "together", "similar", "bundles", "train",
-        "score", "experiment_state", "experiments",
+        "ingest", "clean", "vault", "people", "catalogue", "holdings", "topics", "together", "similar", "bundles",
+        "train", "score", "experiment_state", "experiments",
     ):  # fmt: skip
         work(job, second, settings)
     yield about_to_run("publish again", "publish", second)

@@ -15,15 +15,19 @@ from crossdomain.errors import InputError
 from crossdomain.recommend.interactions import Bools
 from crossdomain.recommend.offline.features import check_features, fit_sources
 from crossdomain.recommend.offline.leaks import Leak, find_leaks
-from crossdomain.recommend.offline.log import make_logs
+from crossdomain.recommend.offline.log import Log, make_logs
 from crossdomain.recommend.offline.metrics import Bootstrap, Means, of_lists, per_person
 from crossdomain.recommend.offline.protocols import Choices, Plan, Queries, Stage, make_plan
 from crossdomain.recommend.offline.ranking import Ranking, joined, rank_source
 from crossdomain.recommend.offline.search import SearchSettings
+from crossdomain.recommend.offline.sources.base import known_sides
 from crossdomain.recommend.offline.training import BASELINES, Recipe, Recommender, learn, search
 
 PRODUCT = "crossdomain"
 SEGMENTS = ("warm", "cold")
+"""Whether a person is known in the target domain."""
+DIRECTIONS = ("other", "both", "target")
+"""Where a person is known: from other domains only, there and in the target domain, or in the target domain only."""
 _LEAKS = {
     "test_in_training": ("true items are in the training", "take them out of the events"),
     "future": (
@@ -69,9 +73,11 @@ def evaluate(events: pa.Table, items: pa.Table | None, test: pa.Table | None, re
 
     Returns:
         ``protocol``; ``models``: model, domain, metric, then ``value, low, high, n``; ``segments``: the same for
-        ``warm`` (known in the target domain) and ``cold`` people; ``differences``: the product minus each baseline,
-        paired by person; ``lists`` and ``list_differences``: the same for whole-list metrics; ``left_out``: see
-        ``Plan``; ``gates``, ``leaks``, ``settings``, ``people`` and ``seconds``.
+        ``warm`` (known in the target domain) and ``cold`` people, and ``directions`` by where they are known
+        (``DIRECTIONS``); ``differences``: the product minus each baseline, paired by person, also as
+        ``segment_differences`` and ``direction_differences``; ``lists`` and ``list_differences``: the same for
+        whole-list metrics, ``segment_lists`` by segment; ``left_out``: see ``Plan``; ``gates``, ``leaks``,
+        ``settings``, ``people`` and ``seconds``.
 
     Raises:
         InputError: The log, the protocol and the recipe do not go together, or the test leaks into the training.
@@ -127,48 +133,68 @@ def _answers(stages: Sequence[Stage], model: Recommender) -> list[tuple[Stage, d
 
 def _report(plan: Plan, answered: list[tuple[Stage, dict[str, list[Ranking]]]], request: Request) -> dict[str, Any]:
     names = plan.test[0].train.names
-    models: dict[str, Any] = {}
-    segments: dict[str, Any] = {segment: {} for segment in SEGMENTS}
-    differences: dict[str, Any] = {}
-    lists: dict[str, Any] = {}
-    list_differences: dict[str, Any] = {}
+    parts: dict[str, Any] = {
+        **{name: {} for name in ("models", "differences", "lists", "list_differences")},
+        **{
+            name: {segment: {} for segment in SEGMENTS} for name in ("segments", "segment_differences", "segment_lists")
+        },
+        **{name: {one: {} for one in DIRECTIONS} for name in ("directions", "direction_differences")},
+    }
     for number, domain in enumerate(names.domains):
-        parts = [
+        found = [
             (stage, {model: rankings[at] for model, rankings in answers.items()})
             for stage, answers in answered
             for at, queries in enumerate(stage.queries)
             if queries.domain == number
         ]
-        if not parts:
+        if not found:
             continue
-        answers = {model: joined([found[model] for _, found in parts]) for model in parts[0][1]}
-        queries = answers[PRODUCT].queries
-        draws = Bootstrap(len(queries), samples=request.samples, seed=request.choices.seed)
-        values = {model: per_person(ranking) for model, ranking in answers.items()}
-        means = draws.means(values)
-        _fill(models, means, domain)
-        _fill_differences(differences, means, domain)
-        warm = np.concatenate([_warm(stage, found[PRODUCT].queries) for stage, found in parts])
-        for segment, chosen in zip(SEGMENTS, (warm, ~warm), strict=True):
+        answers = {model: joined([one[model] for _, one in found]) for model in found[0][1]}
+        known = np.concatenate([_known(stage, one[PRODUCT].queries) for stage, one in found])
+        draws = Bootstrap(len(known), samples=request.samples, seed=request.choices.seed)
+        _fill_accuracy(parts, answers, known, draws, domain)
+        _fill_lists(parts, answers, known, draws, domain, found[-1][0].train)
+    return parts
+
+
+def _fill_accuracy(
+    parts: dict[str, Any], answers: Mapping[str, Ranking], known: Bools, draws: Bootstrap, domain: str
+) -> None:
+    """Metrics of everybody, by segment and by direction, each with the differences to the baselines."""
+    values = {model: per_person(ranking) for model, ranking in answers.items()}
+    means = draws.means(values)
+    _fill(parts["models"], means, domain)
+    _fill_differences(parts["differences"], means, domain)
+    there, here = known.T
+    groups = {"segment": {"warm": here, "cold": ~here}}
+    groups["direction"] = {"other": there & ~here, "both": there & here, "target": here & ~there}
+    for kind, people in groups.items():
+        for name, chosen in people.items():
             if chosen.any():
-                _fill(segments[segment], draws.means(values, chosen), domain)
-        shown = draws.of_lists({model: of_lists(ranking, parts[-1][0].train) for model, ranking in answers.items()})
-        _fill(lists, shown, domain)
-        _fill_differences(list_differences, shown, domain)
-    return {
-        "models": models,
-        "segments": segments,
-        "differences": differences,
-        "lists": lists,
-        "list_differences": list_differences,
-    }
+                some = means if chosen.all() else draws.means(values, chosen)
+                _fill(parts[f"{kind}s"][name], some, domain)
+                _fill_differences(parts[f"{kind}_differences"][name], some, domain)
 
 
-def _warm(stage: Stage, queries: Queries) -> Bools:
-    """Who is known in the target domain."""
-    span = stage.train.names.span(queries.domain)
-    warm: Bools = np.diff(stage.history.matrix[queries.user][:, span].indptr) > 0
-    return warm
+def _fill_lists(
+    parts: dict[str, Any], answers: Mapping[str, Ranking], known: Bools, draws: Bootstrap, domain: str, train: Log
+) -> None:
+    """What the lists of everybody, and of each segment, are like."""
+    shown = draws.of_lists({model: of_lists(ranking, train) for model, ranking in answers.items()})
+    _fill(parts["lists"], shown, domain)
+    _fill_differences(parts["list_differences"], shown, domain)
+    for segment, chosen in zip(SEGMENTS, (known[:, 1], ~known[:, 1]), strict=True):
+        if chosen.all():
+            _fill(parts["segment_lists"][segment], shown, domain)
+        elif chosen.any():
+            lists = {model: of_lists(ranking.where(chosen), train) for model, ranking in answers.items()}
+            _fill(parts["segment_lists"][segment], draws.of_lists(lists, chosen), domain)
+
+
+def _known(stage: Stage, queries: Queries) -> Bools:
+    """People × (in another domain than the target, in the target domain)."""
+    sides = known_sides(stage.train.names, stage.history.matrix[queries.user])
+    return np.stack([np.delete(sides, queries.domain, axis=1).any(axis=1), sides[:, queries.domain]], axis=1)
 
 
 def _fill(into: dict[str, Any], means: Mapping[str, Means], domain: str) -> None:

@@ -22,10 +22,10 @@ class Leak:
 
     Attributes:
         kind: ``test_in_training``: a true item of a person is in what the models learned from or know of the person.
-            ``future``: interactions at or after the moment at which somebody is asked about are in the training; those
-            of the person, or with a cut in time those of anybody. ``two_domains``: an id that items of two domains
-            share. ``two_ids``: items of one domain that the same people met, ten or more, all of them, or that have
-            the same title; probably one product.
+            ``future``: interactions or rejections at or after the moment at which somebody is asked about are in the
+            training; those of the person, or with a cut in time those of anybody. ``two_domains``: an id that items of
+            two domains share. ``two_ids``: items of one domain that the same people met, ten or more, all of them, or
+            that have the same title; probably one product.
         count: How many.
         examples: Some of them.
         error: The result cannot be used; else a person should look.
@@ -61,7 +61,7 @@ def _test_in_training(stages: Sequence[Stage]) -> Leak:
     for stage in stages:
         for queries in stage.queries:
             for log in (stage.train, stage.history):
-                both = log.matrix[queries.user].multiply(queries.truth > 0).tocoo()
+                both = log.seen[queries.user].multiply(queries.truth > 0).tocoo()
                 pairs += [
                     f"{_user(log, queries.user[row])} {_item(log, column)}"
                     for row, column in zip(both.row, both.col, strict=True)
@@ -81,8 +81,12 @@ def _future(stages: Sequence[Stage], *, cut_in_time: bool) -> Leak:
             moment[queries.user] = queries.moment
             if cut_in_time:
                 moment[:] = queries.moment.min()
-            rows = np.flatnonzero(log.ts >= moment[log.user] + (0 if cut_in_time else 1))
-            late += [f"{_user(log, log.user[row])} {_item(log, log.item[row])} {log.ts[row]}" for row in rows]
+            for known in (log, log.rejections):
+                if known is not None:
+                    rows = np.flatnonzero(known.ts >= moment[known.user] + (0 if cut_in_time else 1))
+                    late += [
+                        f"{_user(log, known.user[row])} {_item(log, known.item[row])} {known.ts[row]}" for row in rows
+                    ]
     late = sorted(set(late))
     return Leak("future", len(late), tuple(late[:_EXAMPLES]), error=True)
 

@@ -153,16 +153,17 @@ class Bootstrap:
         draws = (rng.integers(0, people, people, dtype=np.int32) for _ in range(samples))
         self._counts = np.stack([np.bincount(draw, minlength=people).astype(np.uint16) for draw in draws])
 
-    def of_lists(self, models: Mapping[str, Lists]) -> dict[str, Means]:
-        """Values of each model's lists and those of the first ``_LIST_SAMPLES`` resamples.
+    def of_lists(self, models: Mapping[str, Lists], chosen: Bools | None = None) -> dict[str, Means]:
+        """Values of each model's lists, of all or the chosen people, and those of ``_LIST_SAMPLES`` resamples.
 
         Coverage and Gini count distinct items, of which a resample, having people twice, shows fewer. So their
         resamples are shifted to have the value as their mean: their spread is used, not their place.
         """
-        return {model: self._lists(lists) for model, lists in models.items()}
+        drawn = self._counts[:_LIST_SAMPLES] if chosen is None else self._counts[:_LIST_SAMPLES, chosen]
+        counts = np.vstack([np.ones(drawn.shape[1]), drawn]).astype(np.float64)
+        return {model: self._lists(lists, counts) for model, lists in models.items()}
 
-    def _lists(self, lists: Lists) -> Means:
-        counts = np.vstack([np.ones(self._counts.shape[1]), self._counts[:_LIST_SAMPLES]]).astype(np.float64)
+    def _lists(self, lists: Lists, counts: Floats) -> Means:
         found: dict[str, Floats] = {}
         for name, (over, under) in lists.ratios.items():
             found[name] = (counts @ over) / np.maximum(counts @ under, 1e-12)

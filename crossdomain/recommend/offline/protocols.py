@@ -2,6 +2,12 @@
 
 Every protocol is nested: the test is cut off first, then the validation is cut off what is left in the same way,
 and so on for further labels. So whatever is chosen on validation has not seen the test, not even which item it is.
+
+Rejections are cut like interactions: what was rejected before a cut takes back earlier evidence, is not shown and is
+not true; what was rejected later changes nothing before the cut, but is not true if it was met in between.
+
+Items can be ranked if somebody met them before the cut, or if the catalogue dates them at or before it. Of a catalogue
+without dates nobody knows which items came later: that these exist would tell what people met next.
 """
 
 from __future__ import annotations
@@ -17,7 +23,7 @@ import scipy.sparse as sp
 from crossdomain.errors import InputError
 from crossdomain.recommend.interactions import Bools, Ints
 from crossdomain.recommend.offline.kernels import draw_unseen
-from crossdomain.recommend.offline.log import Codes, Log
+from crossdomain.recommend.offline.log import UNDATED, Codes, Log
 
 PROTOCOLS = ("temporal", "leave-one-out", "domain-cold", "given")
 MOMENTS = ("event", "last")
@@ -41,7 +47,7 @@ class Queries:
         domain: Target domain.
         user: Person of each query.
         moment: Time of each query in seconds; 0 where the log has no times.
-        truth: Queries × items; stored cells are what the person met next, new to this person.
+        truth: Queries × items; stored cells are what the person met next and did not reject, new to this person.
         candidates: Queries × number of items that are ranked, ascending, the true ones among them; None: all items.
     """
 
@@ -67,7 +73,7 @@ class Stage:
     Attributes:
         train: What models learn from.
         history: What is known about the people who are asked about; they are folded in from it.
-        catalogue: Items that can be ranked.
+        catalogue: Items that can be ranked; see above.
         queries: One entry for each target domain that has queries.
         timeline: Where features that look at time read what happened before a query's moment; None: ``train``.
     """
@@ -178,7 +184,7 @@ def _temporal(log: Log, choices: Choices) -> Plan:
     stages = []
     for back in range(2 + choices.label_stages):
         until = end - back * length
-        known = log.where(log.ts < until)
+        known = log.before(until)
         stage = _cut(log, until - length, until, choices, whole=back == 0)
         if not len(known) or not stage.queries:
             break
@@ -193,9 +199,9 @@ def _temporal(log: Log, choices: Choices) -> Plan:
 
 
 def _cut(log: Log, start: int, until: int, choices: Choices, *, whole: bool) -> Stage:
-    before = log.where(log.ts < start)
-    train = log.where(log.ts < start - choices.gap_days * DAY)
-    after = log.where((log.ts >= start) & (log.ts < until))
+    before = log.before(start)
+    train = log.before(start - choices.gap_days * DAY).standing()
+    after = log.between(start, until, rejected_until=None if whole else until).standing()
     truth = _new(after, before)
     known = np.diff(train.indptr) > 0
     queries = []
@@ -206,22 +212,22 @@ def _cut(log: Log, start: int, until: int, choices: Choices, *, whole: bool) -> 
         if len(user):
             moment = np.full(len(user), start, dtype=np.int64)
             queries.append(Queries(domain, user.astype(np.int32), moment, here[user]))
-    return Stage(train, train, train.counts > 0, tuple(queries))
+    return Stage(train, train, _rankable(train, start), tuple(queries))
 
 
-def _by_moment(stage: Stage, groups: int) -> tuple[Stage, ...]:
-    """The stage in groups of moments; each learns from what happened before its first moment."""
+def _by_moment(stage: Stage, train: Log, groups: int) -> tuple[Stage, ...]:
+    """The stage in groups of moments; each learns from what happened in ``train`` before its first moment."""
     if not stage.train.timed:
         raise InputError("--strict needs ts in the events: give times, or leave it out")
     moments = np.concatenate([queries.moment for queries in stage.queries])
     edges = np.unique(np.quantile(moments, np.linspace(0, 1, groups + 1)[:-1], method="lower"))
     out = []
     for start, end in zip(edges, [*edges[1:], np.iinfo(np.int64).max], strict=True):
-        known = stage.train.where(stage.train.ts < start)
+        known = train.before(int(start)).standing()
         chosen = [np.flatnonzero((q.moment >= start) & (q.moment < end)) for q in stage.queries]
         parts = tuple(q.take(rows) for q, rows in zip(stage.queries, chosen, strict=True) if len(rows))
         if len(known):
-            out.append(Stage(known, stage.history, stage.catalogue, parts, timeline=stage.train))
+            out.append(Stage(known, stage.history, stage.catalogue, parts, timeline=train))
     return tuple(out)
 
 
@@ -229,13 +235,15 @@ def _leave_one_out(log: Log, choices: Choices) -> Plan:
     stages = []
     rest = log
     for back in range(2 + choices.label_stages):
-        catalogue = np.ones(len(log.names.item_ids), dtype=bool) if back == 0 else rest.counts > 0
-        last = (rest.from_end == 0) & (np.diff(rest.indptr)[rest.user] > 1)
-        train = rest.where(~last)
+        catalogue = _all_but_later(log) if back == 0 else _rankable(rest, int(rest.ts.max(initial=0)))
+        last = _last_standing(rest, rest.user)
+        known = _before(rest, last).standing()
+        last &= np.diff(known.indptr)[rest.user] > 0
+        train = _before(rest, last)
         stage = _held_out(rest, last, train, catalogue, choices, whole=back == 0, part=back)
         if not stage.queries:
             break
-        stages.append(_by_moment(stage, choices.strict) if choices.strict else (stage,))
+        stages.append(_by_moment(stage, train, choices.strict) if choices.strict else (stage,))
         rest = train
     if len(stages) < 2:
         raise InputError(
@@ -250,13 +258,15 @@ def _given(log: Log, choices: Choices, test: Log | None) -> Plan:
         raise InputError("the protocol given needs --test with at least one row")
     if log.timed and not test.timed and choices.moment == "event":
         raise InputError("the events have ts and those of --test have none: give them, or --moment last")
-    everything = np.ones(len(log.names.item_ids), dtype=bool)
-    known = test.where(np.diff(log.indptr)[test.user] > 0)
+    standing = test.standing()
+    known = standing.where(np.diff(log.standing().indptr)[standing.user] > 0)
     left_out = {
-        "of people without events": int(test.matrix.nnz - known.matrix.nnz),
-        "met before": int(known.matrix.multiply(log.matrix).nnz),
+        "of people without events": int(standing.matrix.nnz - known.matrix.nnz),
+        "met before": int(known.matrix.multiply(log.seen).nnz),
+        "taken back": int(test.matrix.nnz - standing.matrix.nnz),
     }
-    first = _held_out(known, np.ones(len(known), dtype=bool), log, everything, choices, whole=True, part=0)
+    asked = np.ones(len(known), dtype=bool)
+    first = _held_out(known, asked, log, _all_but_later(log, test), choices, whole=True, part=0)
     if not first.queries:
         why = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
         raise InputError(
@@ -266,10 +276,11 @@ def _given(log: Log, choices: Choices, test: Log | None) -> Plan:
     rest = log
     domains = np.unique(test.domain)
     for back in range(1 + choices.label_stages):
-        last = _last_of_domain(rest) & np.isin(rest.domain, domains)
-        train = rest.where(~last)
-        enough = last & (np.diff(train.indptr)[rest.user] > 0)
-        stage = _held_out(rest, enough, train, rest.counts > 0, choices, whole=False, part=back + 1)
+        last = _last_standing(rest, _sides(rest.user, rest.domain)) & np.isin(rest.domain, domains)
+        train = _before(rest, last, by_domain=True)
+        enough = last & (np.diff(train.standing().indptr)[rest.user] > 0)
+        catalogue = _rankable(rest, int(rest.ts.max(initial=0)))
+        stage = _held_out(rest, enough, train, catalogue, choices, whole=False, part=back + 1)
         if not stage.queries:
             break
         stages.append((stage,))
@@ -290,7 +301,8 @@ def _domain_cold(log: Log, choices: Choices, test: Log | None) -> Plan:
             f"domain-cold needs two domains; the events, and the items if given, have {', '.join(log.names.domains)}"
         )
     draws = np.array([_draw(user, choices.seed) for user in log.names.users.to_pylist()])
-    sides = [np.diff(log.where(log.domain == domain).indptr) > 0 for domain in (0, 1)]
+    standing = log.standing()
+    sides = [np.diff(standing.where(standing.domain == domain).indptr) > 0 for domain in (0, 1)]
     both = sides[0] & sides[1]
     parts: list[tuple[Stage, ...]] = []
     for back in range(2 + choices.label_stages):
@@ -311,18 +323,15 @@ def _hidden(
     log: Log, target: int, gone: Bools, asked: Bools, test: Log | None, choices: Choices, *, whole: bool
 ) -> Stage:
     """People ``asked`` lose the target domain; those ``gone`` belong to stages nearer to the test and lose it too."""
-    lost = (log.domain == target) & (gone | asked)[log.user]
-    train = log.where(~lost)
-    if test is None:
-        outcome = log.where((log.domain == target) & asked[log.user])
-    else:
-        outcome = test.where((test.domain == target) & asked[test.user])
-    catalogue = np.ones(len(log.names.item_ids), dtype=bool) if whole else train.counts > 0
+    train = _of_side(log, target, ~(gone | asked), others=True).standing()
+    outcome = _of_side(log if test is None else test, target, asked).standing()
+    moment = int(log.ts.max()) + 1 if log.timed else 0
+    catalogue = _all_but_later(log, test) if whole else _rankable(train, moment)
     truth = _in_domain(outcome.matrix, log.names.span(target))
     user = np.flatnonzero(np.diff(truth.indptr) > 0)
     user = user if whole else _some(user, choices.max_people, choices.seed)
-    moment = np.full(len(user), int(log.ts.max()) + 1 if log.timed else 0, dtype=np.int64)
-    queries = (Queries(target, user.astype(np.int32), moment, truth[user]),) if len(user) else ()
+    moments = np.full(len(user), moment, dtype=np.int64)
+    queries = (Queries(target, user.astype(np.int32), moments, truth[user]),) if len(user) else ()
     return Stage(train, train, catalogue, queries)
 
 
@@ -331,12 +340,13 @@ def _held_out(
 ) -> Stage:
     """Asks for the chosen interactions, each domain apart; what the person met before is not asked for."""
     outcome = log.where(chosen)
+    known = train.standing()
     truth = _new(outcome, train)
     latest = np.zeros(len(log.names.users), dtype=np.int64)
     np.maximum.at(latest, outcome.user, outcome.ts)
     if choices.moment == "last":
         latest[:] = 0
-        np.maximum.at(latest, train.user, train.ts)
+        np.maximum.at(latest, known.user, known.ts)
     queries = []
     for domain in range(len(log.names.domains)):
         span = log.names.span(domain)
@@ -348,15 +358,15 @@ def _held_out(
         sampled = None
         if choices.negatives:
             open_items = np.flatnonzero(catalogue[span]) + span.start
-            met = _in_domain(train.matrix[user] + here[user], span)
+            met = _in_domain(train.seen[user] + here[user], span)
             seed = int(np.random.SeedSequence([choices.seed, part, domain]).generate_state(1, np.uint64)[0])
             sampled = _sampled(met, here[user], open_items, choices.negatives, seed)
         queries.append(Queries(domain, user.astype(np.int32), latest[user], here[user], sampled))
-    return Stage(train, train, catalogue, tuple(queries))
+    return Stage(known, known, catalogue, tuple(queries))
 
 
 def _sampled(met: sp.csr_matrix, truth: sp.csr_matrix, items: Ints, count: int, seed: int) -> Codes:
-    """The one true item and ``count`` items that the person never met, ascending; uniform, without repeats."""
+    """The one true item and ``count`` that the person never met nor rejected, ascending; uniform, without repeats."""
     if (np.diff(truth.indptr) != 1).any():
         raise InputError("--negatives needs one true item per person and domain; rank all items instead")
     left = len(items) - int(np.diff(met.indptr).max())
@@ -371,17 +381,72 @@ def _sampled(met: sp.csr_matrix, truth: sp.csr_matrix, items: Ints, count: int, 
     return out
 
 
-def _last_of_domain(log: Log) -> Bools:
-    key = log.user.astype(np.int64) * len(log.names.domains) + log.domain
-    _, last = np.unique(key[::-1], return_index=True)
+def _rankable(known: Log, moment: int) -> Bools:
+    """Items that anybody met or rejected, or that were listed at the moment or before, if times are known."""
+    found: Bools = np.bincount(known.seen.indices, minlength=len(known.names.item_ids)) > 0
+    if known.timed and known.names.listed is not None:
+        found |= known.names.listed <= moment
+    return found
+
+
+def _all_but_later(log: Log, test: Log | None = None) -> Bools:
+    """All items but those that nobody met and that were listed after all that is known, the test included."""
+    logs = [one for one in (log, test) if one is not None]
+    listed, timed = log.names.listed, [one for one in logs if one.timed]
+    if listed is None or not timed:
+        return np.ones(len(log.names.item_ids), dtype=bool)
+    moment = max(int(one.ts.max(initial=0)) for one in timed)
+    found: Bools = listed == UNDATED
+    for one in logs:
+        found |= _rankable(one, moment)
+    return found
+
+
+def _sides(user: Codes, domain: Codes) -> Ints:
+    """A number for each person and domain."""
+    return user.astype(np.int64) * (int(domain.max(initial=0)) + 1) + domain
+
+
+def _last_standing(log: Log, group: Ints | Codes) -> Bools:
+    """The last interaction of each group that no rejection takes back."""
+    stands = np.flatnonzero(log.stands)
+    _, last = np.unique(group[stands][::-1], return_index=True)
     chosen = np.zeros(len(log), dtype=bool)
-    chosen[len(log) - 1 - last] = True
+    chosen[stands[len(stands) - 1 - last]] = True
     return chosen
 
 
+def _before(log: Log, chosen: Bools, *, by_domain: bool = False) -> Log:
+    """What happened before the chosen interaction of each person, or of each person and domain; all where none is.
+
+    What follows it was taken back later, or is a rejection that was not known then.
+    """
+    domains = len(log.names.domains) if by_domain else 1
+    first = np.full(len(log.names.users) * domains, len(log))
+    place = log.user.astype(np.int64) * domains + (log.domain if by_domain else 0)
+    first[place[chosen]] = np.flatnonzero(chosen)
+    rejected = None
+    if log.rejections is not None and log.row is not None:
+        known = log.rejections
+        at = first[known.user.astype(np.int64) * domains + (log.names.item_domain[known.item] if by_domain else 0)]
+        ts, row = np.append(log.ts, np.iinfo(np.int64).max)[at], np.append(log.row, np.iinfo(np.int64).max)[at]
+        rejected = (known.ts < ts) | ((known.ts == ts) & (known.row < row))
+    return log.where(np.arange(len(log)) < first[place], rejected)
+
+
+def _of_side(log: Log, target: int, people: Bools, *, others: bool = False) -> Log:
+    """What some people met and rejected in a domain; with ``others`` also what anybody did in another domain."""
+    side = log.domain == target
+    rejected = None
+    if log.rejections is not None:
+        there = log.names.item_domain[log.rejections.item] == target
+        rejected = (there & people[log.rejections.user]) | (others & ~there)
+    return log.where((side & people[log.user]) | (others & ~side), rejected)
+
+
 def _new(outcome: Log, before: Log) -> sp.csr_matrix:
-    """What people met in ``outcome`` and not in ``before``."""
-    fresh = outcome.matrix - outcome.matrix.multiply(before.matrix)
+    """What people met in ``outcome`` and neither met nor rejected in ``before``."""
+    fresh = outcome.matrix - outcome.matrix.multiply(before.seen)
     fresh.eliminate_zeros()
     return fresh.tocsr()
 

@@ -53,7 +53,12 @@ class Prepared:
 
 def prepared(stage: Stage, sources: Mapping[str, Source], ranker: RankerSettings) -> Prepared:
     """Lets the sources learn."""
-    return Prepared(stage, fit_sources(stage, sources, seed=ranker.seed, threads=ranker.threads))
+    began = time.monotonic()
+    found = Prepared(stage, fit_sources(stage, sources, seed=ranker.seed, threads=ranker.threads))
+    log.info(
+        "%s sources learned from %s interactions in %.1f s", len(sources), len(stage.train), time.monotonic() - began
+    )
+    return found
 
 
 def label_stages(plan: Plan, sources: Mapping[str, Source]) -> list[tuple[Stage, ...]]:
@@ -148,9 +153,12 @@ class _Bench:
 
     def __call__(self, candidate: RankerSettings) -> float:
         parts = [thinned(one, candidate) for stage in self._learn[: candidate.stages] for one in stage]
+        began = time.monotonic()
         ranker = train(Examples.joined(parts), self._held, self._names, candidate)
         rankings = side_by_side(lambda one: rank_found(ranker, one[1], one[0]), self._watch, self._threads)
-        return mean_metric(rankings, self._metric)
+        value = mean_metric(rankings, self._metric)
+        log.info("a ranker's settings: %s %.5f in %.1f s", self._metric, value, time.monotonic() - began)
+        return value
 
 
 def _examples(one: Prepared, ranker: RankerSettings, settings: SearchSettings) -> list[Examples]:

@@ -38,6 +38,11 @@ class Ranking:
     rank: Floats
     lists: Codes
 
+    def where(self, keep: Bools) -> Ranking:
+        """The answers to the queries that are kept."""
+        cells = np.repeat(keep, np.diff(self.queries.truth.indptr))
+        return Ranking(self.queries.take(np.flatnonzero(keep)), self.rank[cells], self.lists[keep])
+
 
 @dataclass(frozen=True)
 class Closed:
@@ -45,7 +50,7 @@ class Closed:
 
     Attributes:
         columns: Items that the catalogue lacks, for everybody.
-        row: Row of each cell that its person met before.
+        row: Row of each cell that its person met or rejected before.
         column: Column of that cell.
     """
 
@@ -57,9 +62,9 @@ class Closed:
     def of(cls, stage: Stage, queries: Queries, rows: slice) -> Closed:
         """For some rows of the queries."""
         span = stage.train.names.span(queries.domain)
-        met = stage.history.matrix[queries.user[rows]][:, span]
-        row = np.repeat(np.arange(met.shape[0]), np.diff(met.indptr))
-        return cls(~stage.catalogue[span], row, met.indices)
+        seen = stage.history.seen[queries.user[rows]][:, span]
+        row = np.repeat(np.arange(seen.shape[0]), np.diff(seen.indptr))
+        return cls(~stage.catalogue[span], row, seen.indices)
 
     def hide(self, scores: Block) -> None:
         """Gives these cells -inf."""
@@ -76,7 +81,7 @@ def rank_source(source: Source, state: Any, stage: Stage, queries: Queries, *, t
 def rank_scores(score: Score, stage: Stage, queries: Queries, *, threads: int = 1) -> Ranking:
     """Ranks by any scores of all items of the domain.
 
-    What the person met, and what the catalogue lacks, is not ranked; with sampled candidates only these are.
+    What the person met or rejected is not ranked, nor what the catalogue lacks; with sampled candidates only these are.
     """
     span = stage.train.names.span(queries.domain)
 

@@ -18,10 +18,9 @@ from crossdomain.recommend.interactions import Bools
 from crossdomain.recommend.settings import EVENT_WEIGHTS, RATING_WEIGHTS, REJECTIONS
 
 EVENT_COLUMNS = ("user_id", "domain", "item_id")
-_KEY = list(EVENT_COLUMNS)
 _TEXTS = ("title", "description", "tags")
 _FORMATS = "CSV, Parquet or JSON lines (.csv, .parquet, .jsonl; CSV and JSON lines also .gz)"
-_READ = (*EVENT_COLUMNS, "ts", "event_type", "value", "type", *_TEXTS)
+_READ = (*EVENT_COLUMNS, "ts", "event_type", "value", "type", "listed_at", *_TEXTS)
 _AS_WRITTEN = pa.csv.ConvertOptions(
     column_types=dict.fromkeys(_READ, pa.string()),
     null_values=["", "NULL", "null", "NA", "N/A", "NaN", "nan"],
@@ -47,8 +46,9 @@ def read_events(path: Path, weights: Mapping[str, float] = EVENT_WEIGHTS) -> pa.
 
     Ids are texts as they are written: in CSV ``001`` and ``1`` are two. Times without a zone count as UTC.
     ``event_type`` and ``value`` weigh as in the daily training (``RecommendSettings.weights``, ``RATING_WEIGHTS``):
-    types that say nothing about taste are left out, and a rejection takes back the earlier interactions with its
-    item. Without ``event_type`` each row weighs 1. The rows keep the order of the file.
+    types that say nothing about taste are left out. Rows that reject their item stay, with ``rejects`` (bool): what
+    they take back depends on what may be known when (``Log.standing``). Without ``event_type`` there is no ``rejects``
+    and each row weighs 1. The rows keep the order of the file.
 
     Raises:
         InputError: The file is missing or of another form, a column is missing or there twice, a key, type or time is
@@ -57,7 +57,9 @@ def read_events(path: Path, weights: Mapping[str, float] = EVENT_WEIGHTS) -> pa.
     table = _table(path)
     _need(table, EVENT_COLUMNS, path)
     columns = {name: _text(table[name], name, path) for name in EVENT_COLUMNS}
-    columns["ts"] = _seconds(table["ts"], path) if "ts" in table.column_names else pa.nulls(len(table), pa.int64())
+    columns["ts"] = (
+        _seconds(table["ts"], "ts", path) if "ts" in table.column_names else pa.nulls(len(table), pa.int64())
+    )
     out = pa.table(columns)
     if not len(out):
         raise InputError(f"{path} has no rows: give rows of {', '.join(EVENT_COLUMNS)}")
@@ -66,15 +68,17 @@ def read_events(path: Path, weights: Mapping[str, float] = EVENT_WEIGHTS) -> pa.
     kinds = _types(table["event_type"], path)
     empty = pa.nulls(len(table), _NUMBER)
     value = _cast(table["value"], _NUMBER, "value", path, "a number") if "value" in table.column_names else empty
-    if len(left := _weighed(out, kinds, value, weights)):
-        return left
-    raise InputError(f"{path}: no row says what a person likes: all have types without weight, or are taken back")
+    left = _weighed(out, kinds, value, weights)
+    if np.asarray(left["rejects"]).all():
+        raise InputError(f"{path}: no row says what a person likes: all have types without weight, or reject")
+    return left
 
 
 def read_items(path: Path) -> pa.Table:
-    """A catalogue: item_id, domain (strings), if the file has them ``group`` (its ``type``), ``title``, ``text``.
+    """A catalogue: item_id, domain (strings), maybe ``group`` (its ``type``), ``title``, ``text``, ``listed_at``.
 
-    ``text`` is what ``title``, ``description`` and ``tags`` (a text or a list) say, a line each.
+    ``text`` is what ``title``, ``description`` and ``tags`` (a text or a list) say, a line each. ``listed_at`` is in
+    seconds, a day counting from its first one in UTC; null where it is not known.
 
     Raises:
         InputError: The file is missing or of another form, a column is missing or there twice, an id or domain is
@@ -88,6 +92,8 @@ def read_items(path: Path) -> pa.Table:
             columns[name] = _cast(table[source], pa.string(), source, path, "a text")
     if said := [_words(table[name], name, path) for name in _TEXTS if name in table.column_names]:
         columns["text"] = pc.utf8_trim_whitespace(pc.binary_join_element_wise(*said, "\n"))
+    if "listed_at" in table.column_names:
+        columns["listed_at"] = _seconds(table["listed_at"], "listed_at", path, all_known=False)
     return _once(pa.table(columns), path)
 
 
@@ -178,24 +184,27 @@ def _fits(column: pa.ChunkedArray, form: pa.DataType) -> bool:
     return True
 
 
-def _seconds(column: pa.ChunkedArray, path: Path) -> pa.ChunkedArray:
-    """Whole seconds; null where the column has none at all."""
+def _seconds(column: pa.ChunkedArray, name: str, path: Path, *, all_known: bool = True) -> pa.ChunkedArray:
+    """Whole seconds; null where the column has none at all, or without ``all_known`` where a row has none."""
     if column.null_count == len(column):
         return pa.chunked_array([pa.nulls(len(column), pa.int64())])
-    _refuse(pc.is_null(column, nan_is_null=True), "has no ts: give a time to every row or to none", path)
+    missing = np.asarray(pc.is_null(column, nan_is_null=True))
+    if all_known:
+        _refuse(missing, f"has no {name}: give a time to every row or to none", path)
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        form = next((form for form in _TIMES if _fits(column.slice(0, 1), form)), _NUMBER)
-        column = _cast(column, form, "ts", path, _TIMES_WANTED)
+        form = next((form for form in _TIMES if _fits(column.drop_null().slice(0, 1), form)), _NUMBER)
+        column = _cast(column, form, name, path, _TIMES_WANTED)
     elif pa.types.is_date(column.type):
         column = pc.cast(column, pa.timestamp("us"))
     if pa.types.is_timestamp(column.type):
         return pc.divide(pc.cast(pc.cast(column, pa.timestamp("us"), safe=False), pa.int64()), 1_000_000)
-    seconds = np.asarray(_cast(column, _NUMBER, "ts", path, _TIMES_WANTED))
+    seconds = np.where(missing, 0.0, np.asarray(_cast(column, _NUMBER, name, path, _TIMES_WANTED)))
     outside = ~((seconds >= _SPAN[0]) & (seconds <= _SPAN[1]))
-    _refuse(outside, "has a ts beyond the year 9999: give seconds since 1970, milliseconds divided by 1000", path)
-    if ((seconds >= _BARE_DATES[0]) & (seconds <= _BARE_DATES[1])).all():
-        raise InputError(f"{path}: ts looks like days without dashes ({seconds[0]:.0f}): give {_TIMES_WANTED}")
-    return pa.chunked_array([pa.array(seconds.astype(np.int64))])
+    _refuse(outside, f"has a {name} beyond the year 9999: give seconds since 1970, milliseconds divided by 1000", path)
+    known = seconds[~missing]
+    if ((known >= _BARE_DATES[0]) & (known <= _BARE_DATES[1])).all():
+        raise InputError(f"{path}: {name} looks like days without dashes ({known[0]:.0f}): give {_TIMES_WANTED}")
+    return pa.chunked_array([pa.array(seconds.astype(np.int64), mask=missing)])
 
 
 def _types(column: pa.ChunkedArray, path: Path) -> pa.ChunkedArray:
@@ -224,18 +233,5 @@ def _weighed(
     steps[np.isnan(rating)] = RATING_WEIGHTS[-1][1]
     weight[rated] = steps[rated]
     rejects = np.isin(kinds, REJECTIONS) | (rated & (rating < RATING_WEIGHTS[-1][0]))
-    keep = (weight > 0) & ~_taken_back(events, rejects)
-    return events.append_column("weight", pa.array(weight)).filter(pa.array(keep))
-
-
-def _taken_back(events: pa.Table, rejects: Bools) -> Bools:
-    """Which rows come before, or at the same time as, a rejection of their item by the same person."""
-    if not rejects.any():
-        return rejects
-    row = pa.array(np.arange(len(events)))
-    moment = pc.coalesce(events["ts"], row)
-    table = events.select(_KEY).append_column("moment", moment).append_column("row", row)
-    last = table.filter(pa.array(rejects)).group_by(_KEY).aggregate([("moment", "max")])
-    joined = table.join(last, _KEY).sort_by("row")
-    earlier = pc.fill_null(pc.less_equal(joined["moment"], joined["moment_max"]), False)
-    return np.asarray(earlier.to_numpy(zero_copy_only=False), dtype=bool)
+    events = events.append_column("weight", pa.array(weight)).append_column("rejects", pa.array(rejects))
+    return events.filter(pa.array((weight > 0) | rejects))

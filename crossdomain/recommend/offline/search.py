@@ -16,7 +16,7 @@ from crossdomain.recommend.offline.ranking import Ranking, rank_source
 from crossdomain.recommend.offline.sources import SOURCES, Source
 
 FINALISTS = 4
-NEED_TIMES = ("half_life_days", "gap_days")
+NEED_TIMES = ("half_life_days", "gap_days", "gap_minutes")
 """Settings that change nothing where the log has no times."""
 MOST_FOR_COSTLY = 500_000
 """Interactions up to which costly settings are tried."""
@@ -89,7 +89,8 @@ def tune_source(name: str, stages: Sequence[Stage], settings: SearchSettings) ->
     made = len(tried)
     if trials > 1 and len(stages[0].train) <= MOST_FOR_COSTLY and not late():
         best = max(finals, key=lambda one: one[1])[0]
-        dear = [replace(best, **{name: value}) for name, values in kind.costly.items() for value in values]  # type: ignore[type-var]
+        costly = _useful(kind.costly, stages)
+        dear = [replace(best, **{name: value}) for name, values in costly.items() for value in values]  # type: ignore[type-var]
         finals += [(one, many(one)) for one in dear]
         made += len(dear)
     source, value = max(finals, key=lambda one: one[1])
@@ -98,10 +99,14 @@ def tune_source(name: str, stages: Sequence[Stage], settings: SearchSettings) ->
 
 def useful_space(kind: type[Source], stages: Sequence[Stage]) -> Space:
     """The settings of a source that change something on these logs."""
+    return _useful(kind.space, stages)
+
+
+def _useful(space: Space, stages: Sequence[Stage]) -> Space:
     timed = all(stage.train.timed for stage in stages)
     several = all(len(stage.train.names.domains) > 1 for stage in stages)
     useless = {*(() if timed else NEED_TIMES), *(() if several else NEED_DOMAINS)}
-    return {name: values for name, values in kind.space.items() if name not in useless}
+    return {name: values for name, values in space.items() if name not in useless}
 
 
 def climb(
@@ -127,7 +132,7 @@ def climb(
         if tried and late():
             break
         value = judge(candidate)
-        log.info("%s: %.5f", candidate, value)
+        log.debug("%s: %.5f", candidate, value)
         tried.append((candidate, value))
         best = max(tried, key=lambda one: one[1])[0]
         local = len(tried) > trials // 2

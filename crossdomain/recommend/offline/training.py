@@ -13,7 +13,7 @@ from crossdomain.errors import InputError
 from crossdomain.recommend.interactions import Floats
 from crossdomain.recommend.offline.bounds import check_settings
 from crossdomain.recommend.offline.features import Features, Fitted
-from crossdomain.recommend.offline.metrics import METRICS, per_person
+from crossdomain.recommend.offline.metrics import METRICS, Bootstrap, per_person
 from crossdomain.recommend.offline.protocols import Plan, Stage, people_of
 from crossdomain.recommend.offline.ranker import Examples, Ranker, RankerSettings, examples, rank_candidates, train
 from crossdomain.recommend.offline.ranker_search import Prepared, label_stages, prepared, tune_ranker
@@ -24,6 +24,8 @@ from crossdomain.recommend.offline.sources import SOURCES, Source
 BASELINES = ("popularity", "decayed_popularity", "item_knn", "person_knn", "als", "ease", "wide_ease")
 MOST_CANDIDATES = 20_000_000
 GATE_PEOPLE = 3_000
+MOST_DOUBT = 0.16
+"""Doubt up to which a ranker that is better ships: one standard error. ``docs/evaluation.md`` says why not none."""
 log = logging.getLogger(__name__)
 
 
@@ -88,17 +90,23 @@ class Gate:
         best_source: The best single source there.
         best: That source's metric.
         rounds: Trees.
+        low: Lower end of the 95 % interval of the ranker minus the best source, paired by person; None: not known.
+        high: Its upper end.
+        doubt: Share of the resamples in which the ranker is no better.
     """
 
     ranker: float
     best_source: str
     best: float
     rounds: int
+    low: float | None = None
+    high: float | None = None
+    doubt: float = 0.0
 
     @property
     def ships(self) -> bool:
-        """The ranker is better than the best source alone."""
-        return self.ranker > self.best
+        """The ranker is better than the best source alone, with at most ``MOST_DOUBT``."""
+        return self.ranker > self.best and self.doubt <= MOST_DOUBT
 
 
 @dataclass(frozen=True)
@@ -136,11 +144,14 @@ def search(plan: Plan, settings: SearchSettings) -> Recipe:
 def search_sources(plan: Plan, settings: SearchSettings, names: Sequence[str] = tuple(SOURCES)) -> Recipe:
     """The best settings of the named sources that can be used, and the ranker's as they are without a search."""
     found: dict[str, Found] = {}
-    for name in names:
+    for number, name in enumerate(names, 1):
         one = tune_source(name, plan.validation, replace(settings, seconds=settings.seconds / len(names)))
-        if one is not None:
-            found[name] = one
-            log.info("%s: %s %.5f in %.1f s", name, settings.metric, one.value, one.seconds)
+        if one is None:
+            log.info("%s (%s of %s): cannot be used on this log", name, number, len(names))
+            continue
+        found[name] = one
+        given = (name, number, len(names), settings.metric, one.value, one.trials, one.seconds)
+        log.info("%s (%s of %s): %s %.5f, %s settings in %.1f s", *given)
     sources = {name: one.source for name, one in found.items()}
     values = {name: one.value for name, one in found.items()}
     return Recipe(sources, ranker_for(plan, settings, len(found)), settings.metric, values)
@@ -220,7 +231,10 @@ def _examples(ready: Sequence[Prepared], settings: RankerSettings, without: Sequ
 
 
 def _gates(ready: Sequence[Prepared], recipe: Recipe, ranker: Ranker, without: Sequence[str]) -> dict[int, Gate]:
-    """The ranker and every source alone on validation, domain by domain, for at most ``GATE_PEOPLE`` of each."""
+    """The ranker and every source alone on validation, domain by domain, for at most ``GATE_PEOPLE`` of each.
+
+    The ranker is compared with the source whose mean is the greatest, paired by person.
+    """
     threads = recipe.ranker.threads
     found: dict[int, dict[str, list[Floats]]] = {}
     for one in ready:
@@ -235,9 +249,14 @@ def _gates(ready: Sequence[Prepared], recipe: Recipe, ranker: Ranker, without: S
                 values.append(per_person(ranking)[recipe.metric])
     out = {}
     for domain, models in found.items():
-        means = {name: float(np.concatenate(values).mean()) for name, values in models.items()}
+        people = {name: np.concatenate(values) for name, values in models.items()}
+        means = {name: float(one.mean()) for name, one in people.items()}
         own = means.pop("")
         best = max(sorted(means), key=lambda name: means[name])
-        out[domain] = Gate(own, best, means[best], ranker.rounds)
+        pair = {name: {recipe.metric: people[name]} for name in ("", best)}
+        drawn = Bootstrap(len(people[""]), seed=recipe.ranker.seed).means(pair)
+        gain = drawn[""].minus(drawn[best])
+        interval, doubt = gain.intervals()[recipe.metric], float((gain.draws <= 0).mean())
+        out[domain] = Gate(own, best, means[best], ranker.rounds, interval.low, interval.high, doubt)
         log.info("domain %s: %s", domain, out[domain])
     return out

@@ -83,6 +83,23 @@ def test_everybody_elses_rows_stay(case: Case) -> None:
     assert [row["person"] for row in after["serving.recommendations"]] == [bob], "what rests on her history goes"
 
 
+def test_what_she_owned_leaves_every_day_and_does_not_come_back(filled: Platform) -> None:
+    ann, bob = (filled.subject(who).account for who in (ANN, BOB))
+    for day in (DAY, NEXT):
+        rows = [{"account": account, "domain": "knowledge", "item_id": "i1", "day": day} for account in (ann, bob)]
+        filled.put("derived.holdings", [{**row, "bought_at": NOON} for row in rows], day)
+        bought = {"event_type": "purchase", "ts": NOON, "item_id": "i1", "consent_assumed": False}
+        events = [{**bought, "event_id": f"{row['account'].hex()}", **row} for row in rows]
+        filled.put("clean.events", events, day)
+    (receipt,) = erase(filled, ANN)
+    found = {(place, partition): rows for (place, partition, _), rows in receipt.found.items()}
+    for day in (DAY, NEXT):
+        assert found["derived.holdings", str(day)] == 1
+        assert [row["account"] for row in filled.rows("derived.holdings", day)] == [bob]
+        assert run_job(job("holdings"), day, filled.settings).status in ("done", "unchanged", "up_to_date")
+        assert [row["account"] for row in filled.rows("derived.holdings", day)] == [bob]
+
+
 def test_who_was_named_by_her_gets_the_smallest_name_that_is_left(case: Case) -> None:
     ann, eve, bob = (case.platform.subject(who).account for who in (ANN, EVE, BOB))
     assert {row["person"] for row in case.rows_before["derived.people"]} == {ann, bob}

@@ -21,7 +21,7 @@ from crossdomain.settings import Settings
 from crossdomain.storage import audit
 from crossdomain.storage.models import ModelStore
 from crossdomain.tables import TableRegistry, registry
-from tests.unit.governance.conftest import ANN, BOB, DAY, NEXT, Platform
+from tests.unit.governance.conftest import ANN, BOB, DAY, NEXT, NOON, Platform
 
 INCLUDE = Settings().include
 
@@ -77,6 +77,14 @@ def test_a_dry_run_says_the_same_and_removes_nothing(filled: Platform) -> None:
     assert filled.home.landing("knowledge_events", DAY).exists()
     assert filled.rows("derived.retention_runs", after(2000)) == []
     assert run(filled, after(2000)) == planned
+
+
+def test_what_people_own_stays_when_its_events_are_gone(filled: Platform) -> None:
+    bought = {"account": filled.subject(ANN).account, "domain": "knowledge", "item_id": "i1", "day": DAY}
+    filled.put("derived.holdings", [{**bought, "bought_at": NOON}])
+    expired = said(run(filled, after(20_000)))
+    assert "clean.events 2026-01-05" in expired
+    assert [row["item_id"] for row in filled.rows("derived.holdings")] == ["i1"]
 
 
 def test_what_was_removed_is_on_record(filled: Platform) -> None:
@@ -169,6 +177,7 @@ def test_a_term_may_be_set_by_the_deployment(tmp_path: Path) -> None:
         ("tables: {raw.users: soon}", "not a number of days"),
         ("tables: {raw.users: 0}", "not a number of days"),
         ("tables: {derived.erasures: 400}", "must not be shortened"),
+        ("tables: {derived.holdings: 1095}", "must not be shortened"),
     ],
 )
 def test_silly_terms_are_refused(tmp_path: Path, text: str, message: str) -> None:

@@ -19,7 +19,7 @@ from tests.unit.jobs.lake_tables import put, read
 DAYS = (date(2026, 1, 5), date(2026, 1, 6))
 D1, D2 = DAYS
 PEOPLE = 24
-CHAIN = ("people", "train", "score")
+CHAIN = ("people", "holdings", "train", "score")
 TABLES = ("clean.users", "clean.events", "clean.consents", "clean.identity_links", "clean.erasure_requests")
 
 

@@ -54,7 +54,8 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     known = {"status": "on", "content_hash": "-", "first_ds": D1, "changed_ds": D1, "as_of": D1}
     items = [{"domain": side, "item_id": f"{side[0]}{n:02d}"} for side in ("knowledge", "beauty") for n in range(ITEMS)]
     put(settings, "derived.catalogue", D1, [{**item, **known} for item in items])
-    run_job(job("people"), D1, settings)
+    for name in ("people", "holdings"):
+        run_job(job(name), D1, settings)
     return settings
 
 

@@ -6,7 +6,7 @@ import pytest
 from crossdomain.errors import InputError
 from crossdomain.recommend.interactions import Known, hide, met, taste
 from crossdomain.recommend.settings import RecommendSettings
-from tests.unit.recommend.world import connect, key, read
+from tests.unit.recommend.world import connect, held, key, read
 
 PLAIN = RecommendSettings(half_life_days=0, alpha=10)
 ONE = [("a", "knowledge", "a", True, True)]
@@ -17,9 +17,11 @@ def cells(matrix, items):
     return {(r, items.item_id[c].as_py()): round(float(dense[r, c]), 6) for r, c in zip(*dense.nonzero(), strict=True)}
 
 
-def unwanted(pairs, people, items):
+def unwanted(con):
+    pairs, people, items = read(con, PLAIN)
     everybody = slice(0, len(people.person))
-    return Known.of(pairs, people, items, RecommendSettings(), everybody).unwanted
+    known = Known.of(pairs, held(con, people, items), people, items, RecommendSettings(), everybody)
+    return cells(known.unwanted, items)
 
 
 def test_events_become_confidence():
@@ -31,7 +33,6 @@ def test_events_become_confidence():
     pairs, people, items = read(connect(events, ONE), PLAIN)
     assert items.item_id.to_pylist() == ["k1"]  # an impression is no evidence
     assert cells(taste(pairs, people, items, PLAIN), items) == {(0, "k1"): 1 + 10 * 1.2}
-    assert pairs.owned.tolist() == [True]
     assert pairs.last_age.tolist() == [2]
 
 
@@ -51,9 +52,9 @@ def test_weights_of_events_are_a_setting():
 @pytest.mark.parametrize("kind", ["refund", "hide", "dislike", "complaint"])
 def test_every_kind_of_rejection_takes_back_and_keeps_away(kind):
     events = [("a", "knowledge", "k1", "view", 5), ("a", "knowledge", "k1", kind, 3)]
-    pairs, people, items = read(connect(events, ONE), PLAIN)
-    assert taste(pairs, people, items, PLAIN).nnz == 0
-    assert cells(unwanted(pairs, people, items), items) == {(0, "k1"): 1}
+    con = connect(events, ONE)
+    assert taste(*read(con, PLAIN), PLAIN).nnz == 0
+    assert unwanted(con) == {(0, "k1"): 1}
 
 
 def test_evidence_however_old_stays_evidence():
@@ -68,10 +69,10 @@ def test_rejections_take_back_what_was_before_them():
         ("a", "knowledge", "k1", "purchase", 5), ("a", "knowledge", "k1", "refund", 3),
         ("a", "knowledge", "k2", "dislike", 5), ("a", "knowledge", "k2", "view", 3),
     ]  # fmt: skip
-    pairs, people, items = read(connect(events, ONE), PLAIN)
+    con = connect(events, ONE)
+    pairs, people, items = read(con, PLAIN)
     assert cells(taste(pairs, people, items, PLAIN), items) == {(0, "k2"): 3.0}
-    assert pairs.owned.tolist() == [False, False]
-    assert cells(unwanted(pairs, people, items), items) == {(0, "k1"): 1, (0, "k2"): 1}
+    assert unwanted(con) == {(0, "k1"): 1, (0, "k2"): 1}
 
 
 def test_without_cross_domain_consent_no_row_crosses_the_domains():
@@ -88,10 +89,11 @@ def test_without_cross_domain_consent_no_row_crosses_the_domains():
 
 def test_without_personalisation_nothing_is_learned_but_owned_items_stay_away():
     events = [("a", "knowledge", "k1", "purchase", 1)]
-    pairs, people, items = read(connect(events, [("a", "knowledge", "a", False, True)]), PLAIN)
+    con = connect(events, [("a", "knowledge", "a", False, True)])
+    pairs, people, items = read(con, PLAIN)
     assert taste(pairs, people, items, PLAIN).nnz == 0
-    assert met(pairs, people, items).nnz == 0
-    assert unwanted(pairs, people, items).nnz == 1
+    assert met(pairs, people, items, held=held(con, people, items)).nnz == 0
+    assert unwanted(con) == {(0, "k1"): 1}
 
 
 def test_people_who_may_not_be_processed_leave_no_pair():
@@ -106,6 +108,19 @@ def test_bulk_buyers_are_capped():
     capped = RecommendSettings(half_life_days=0, max_items=3)
     pairs, people, items = read(connect(events, ONE), capped)
     assert {item for _, item in cells(taste(pairs, people, items, capped), items)} == {"k7", "k8", "k9"}
+
+
+@pytest.mark.parametrize("domain_apart", [False, True])
+def test_a_pair_is_capped_however_often_it_comes(domain_apart):
+    """Of one account, and of the accounts of one person that met the same item."""
+    names = ("a", "a") if not domain_apart else ("a", "b")
+    events = [(names[n % 2], "knowledge", "k1", "purchase", 1) for n in range(6)]
+    events += [("a", "knowledge", "k2", "purchase", 1), ("a", "knowledge", "k2", "view", 1)]
+    people_rows = [("a", "knowledge", "a", True, True), ("b", "knowledge", "a", True, True)]
+    for cap, heaviest in ((2.5, 2.5), (100.0, 6.0)):
+        capped = RecommendSettings(half_life_days=0, alpha=10, pair_cap=cap)
+        matrix = taste(*(found := read(connect(events, people_rows), capped)), capped)
+        assert cells(matrix, found[2]) == {(0, "k1"): 1 + 10 * heaviest, (0, "k2"): 1 + 10 * 1.2}
 
 
 def test_what_is_on_sale_comes_from_the_catalogue_where_there_is_one():
@@ -151,11 +166,12 @@ def test_ids_of_one_product_count_as_one_item():
     events = [("a", "knowledge", "k2", "purchase", 3), ("a", "knowledge", "k1", "view", 1)]
     catalogue = [("knowledge", "k1", "off"), ("knowledge", "k2", "on"), ("knowledge", "k3", "on")]
     twins = [("knowledge", "k1", "g"), ("knowledge", "k2", "g")]
-    pairs, people, items = read(connect(events, ONE, catalogue, twins), PLAIN)
+    con = connect(events, ONE, catalogue, twins)
+    pairs, _, items = read(con, PLAIN)
     # The one on sale stands for both: it is owned, and a view of the other is no news.
     assert items.item_id.to_pylist() == ["k2", "k3"]
-    assert (len(pairs), pairs.owned.tolist()) == (1, [True])
-    assert cells(unwanted(pairs, people, items), items) == {(0, "k2"): 1}
+    assert len(pairs) == 1
+    assert unwanted(con) == {(0, "k2"): 1}
 
 
 def test_a_product_of_both_domains_keeps_an_item_in_each():

@@ -12,8 +12,10 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from crossdomain.recommend.holdings import HOLDINGS_SQL, Held, held_sql
 from crossdomain.recommend.interactions import (
     CATALOGUE_SQL,
+    PRODUCTS,
     Items,
     Pairs,
     People,
@@ -51,7 +53,8 @@ def connect(
     catalogue: Sequence[tuple[str | None, ...]] = (),
     duplicates: Sequence[tuple[str, str, str]] = (),
 ) -> duckdb.DuckDBPyConnection:
-    """Views of a job: events, people (account, domain, person, personalisation, cross_domain), catalogue, duplicates.
+    """Views of a job: events and what is held by them, people (account, domain, person, personalisation, cross_domain),
+    catalogue, duplicates.
 
     Catalogue is (domain, item_id, status), maybe with creator and type at the end; duplicates are (domain, item_id,
     group_id). Items were first known on DAY.
@@ -61,16 +64,18 @@ def connect(
     for schema in ("clean", "derived", "serving", "previous"):
         con.execute(f"CREATE SCHEMA {schema}")
     rows = [
-        (DAY - timedelta(days=ago), key(account), domain, item, kind, _moment(ago, position), None)
+        (*[DAY - timedelta(days=ago)] * 2, key(account), domain, item, kind, _moment(ago, position), None)
         for position, (account, domain, item, kind, ago) in enumerate(events)
     ]
     _fill(
         con,
         "clean.events",
-        "ds DATE, account BLOB, domain VARCHAR, item_id VARCHAR, event_type VARCHAR, ts TIMESTAMPTZ, "
-        "value DECIMAL(18,2)",
+        "ds DATE, delivered_ds DATE, account BLOB, domain VARCHAR, item_id VARCHAR, event_type VARCHAR, "
+        "ts TIMESTAMPTZ, value DECIMAL(18,2)",
         rows,
     )
+    con.execute("SET VARIABLE tz = 'UTC'")
+    con.execute(f"CREATE VIEW derived.holdings AS {HOLDINGS_SQL}")
     _fill(
         con,
         "derived.people",
@@ -100,6 +105,16 @@ def read(con: duckdb.DuckDBPyConnection, settings: RecommendSettings) -> tuple[P
     people = read_people(con.sql(people_sql(NOBODY)).to_arrow_table(), DOMAINS)
     items = read_items([rows], con.sql(CATALOGUE_SQL).to_arrow_table(), DOMAINS)
     return read_pairs(rows, people, items), people, items
+
+
+def held(con: duckdb.DuckDBPyConnection, people: People, items: Items, last: date = DAY) -> Held:
+    """What accounts own or rejected up to a day."""
+    rows = con.sql(f"FROM ({held_sql(PRODUCTS)}) ORDER BY ALL", params={"last": last}).to_arrow_table()
+    account = {name: place for place, name in enumerate(people.account.to_pylist())}
+    return Held(
+        np.array([account[name] for name in rows["account"].to_pylist()], dtype=np.int64),
+        items.codes(*(rows[name].combine_chunks() for name in ("domain", "item_id"))),
+    )
 
 
 def blocks_world(people: int = 60, items: int = 8) -> tuple[list[Event], list[tuple[str, str, str, bool, bool]]]:

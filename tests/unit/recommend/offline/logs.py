@@ -10,10 +10,12 @@ from crossdomain.recommend.offline.log import Log, make_logs
 DAY = 86_400
 
 
-def events(rows: list[tuple[str, str, str]], ts: list[int] | None = None) -> pa.Table:
+def events(
+    rows: list[tuple[str, str, str]], ts: list[int] | None = None, rejects: list[bool] | None = None
+) -> pa.Table:
     """A table as ``reading`` gives it."""
     user, domain, item = zip(*rows, strict=True)
-    return pa.table(
+    table = pa.table(
         {
             "user_id": pa.array(user, pa.string()),
             "domain": pa.array(domain, pa.string()),
@@ -22,11 +24,19 @@ def events(rows: list[tuple[str, str, str]], ts: list[int] | None = None) -> pa.
             "weight": pa.array(np.ones(len(rows), dtype=np.float32)),
         }
     )
+    return table if rejects is None else table.append_column("rejects", pa.array(rejects))
 
 
-def log(rows: list[tuple[str, str, str]], ts: list[int] | None = None) -> Log:
+def log(rows: list[tuple[str, str, str]], ts: list[int] | None = None, rejects: list[bool] | None = None) -> Log:
     """The log of such a table."""
-    return make_logs([events(rows, ts)])[0]
+    return make_logs([events(rows, ts, rejects)])[0]
+
+
+def rejecting(table: pa.Table, rows: list[tuple[str, str, str, int]]) -> pa.Table:
+    """The table with rejections (person, domain, item, time) after its rows."""
+    plain = table.append_column("rejects", pa.array(np.zeros(len(table), dtype=bool)))
+    more = events([row[:3] for row in rows], [row[3] for row in rows], [True] * len(rows))
+    return pa.concat_tables([plain, more])
 
 
 def blocks(*, people: int = 120, items: int = 12, kinds: int = 4, days: int = 400, seed: int = 1) -> pa.Table:

@@ -1,5 +1,7 @@
 import inspect
 import json
+import logging
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -18,8 +20,8 @@ from crossdomain.recommend.offline.evaluation import PRODUCT, Request, evaluate,
 from crossdomain.recommend.offline.features import Features, fit_sources
 from crossdomain.recommend.offline.log import make_logs
 from crossdomain.recommend.offline.protocols import Choices, make_plan
-from crossdomain.recommend.offline.ranker import RankerSettings, ranked
-from crossdomain.recommend.offline.ranker_search import label_stages
+from crossdomain.recommend.offline.ranker import Ranker, RankerSettings, ranked
+from crossdomain.recommend.offline.ranker_search import label_stages, prepared
 from crossdomain.recommend.offline.reading import read_events, read_items
 from crossdomain.recommend.offline.search import SearchSettings, tune_source
 from crossdomain.recommend.offline.sources import SOURCES
@@ -50,6 +52,64 @@ def test_everybody_gets_the_items_of_the_own_block(protocol) -> None:
         )
     segment = "cold" if protocol == "domain-cold" else "warm"
     assert found["segments"][segment][PRODUCT]
+
+
+def _known_somewhere() -> pa.Table:
+    """Of four people each, one knows art only before the test, one books only, and two both."""
+    table = blocks(people=120, items=6)
+    cut = max(table["ts"].to_pylist()) + 1 - 90 * 86_400
+    gone = {0: "books", 1: "art"}
+    keep = [
+        ts >= cut or gone.get(int(user[1:]) % 8) != domain
+        for user, domain, ts in zip(*(table[name].to_pylist() for name in ("user_id", "domain", "ts")), strict=True)
+    ]
+    return table.filter(pa.array(keep))
+
+
+def test_directions_and_segments_add_up_and_have_their_own_differences() -> None:
+    table = _known_somewhere()
+    found = evaluate(table, None, None, _request("temporal"))
+    stage = make_plan("temporal", make_logs([table])[0], Choices(label_stages=1)).test[0]
+    for queries in stage.queries:
+        domain = stage.train.names.domains[queries.domain]
+        met = [
+            stage.train.matrix[queries.user][:, stage.train.names.span(side)].sum(axis=1).A1 > 0
+            for side in (queries.domain, 1 - queries.domain)
+        ]
+        wanted = {"other": ~met[0] & met[1], "both": met[0] & met[1], "target": met[0] & ~met[1]}
+        for model, everybody in found["models"].items():
+            parts = {name: found["directions"][name][model][domain]["ndcg@10"] for name in wanted}
+            assert {name: part["n"] for name, part in parts.items()} == {
+                name: int(chosen.sum()) for name, chosen in wanted.items()
+            }
+            total = sum(part["n"] * part["value"] for part in parts.values())
+            assert total / len(queries) == pytest.approx(everybody[domain]["ndcg@10"]["value"], abs=1e-5)
+            assert parts["other"] == found["segments"]["cold"][model][domain]["ndcg@10"]
+        for kind, groups in (("segment", ("warm", "cold")), ("direction", wanted)):
+            for name in groups:
+                values = found[f"{kind}s"][name]
+                paired = found[f"{kind}_differences"][name]["popularity"][domain]["ndcg@10"]
+                gain = values[PRODUCT][domain]["ndcg@10"]["value"] - values["popularity"][domain]["ndcg@10"]["value"]
+                assert paired["value"] == pytest.approx(gain, abs=2e-6)
+                assert paired["low"] <= paired["value"] <= paired["high"]
+                assert PRODUCT not in found[f"{kind}_differences"][name]
+
+
+def test_lists_of_a_segment_are_those_of_its_people_alone() -> None:
+    found = evaluate(_known_somewhere(), None, None, _request("temporal"))
+    for domain in ("art", "books"):
+        n = {name: found["segment_lists"][name][PRODUCT][domain]["coverage@10"]["n"] for name in ("warm", "cold")}
+        assert n["warm"] + n["cold"] == found["people"][domain]
+        whole = found["lists"][PRODUCT][domain]
+        for name in n:
+            part = found["segment_lists"][name][PRODUCT][domain]
+            assert set(part) == set(whole)
+            assert 0 < part["coverage@10"]["value"] <= whole["coverage@10"]["value"]
+            assert part["novelty@10"]["low"] <= part["novelty@10"]["value"] <= part["novelty@10"]["high"]
+        mean = sum(n[name] * found["segment_lists"][name][PRODUCT][domain]["novelty@10"]["value"] for name in n)
+        assert mean / sum(n.values()) == pytest.approx(whole["novelty@10"]["value"], abs=1e-5)  # all lists are full
+    one = evaluate(random_log(people=80), None, None, _request("leave-one-out"))
+    assert one["segment_lists"]["warm"][PRODUCT].keys() == one["lists"][PRODUCT].keys()
 
 
 def test_the_same_document_twice() -> None:
@@ -127,10 +187,40 @@ def test_ragged_ranks_share_ties() -> None:
 def test_the_gate_falls_back_where_the_ranker_does_not_win() -> None:
     found = evaluate(random_log(people=80), None, None, _request("leave-one-out"))
     for domain, gate in found["gates"].items():
-        assert gate["ships"] == (gate["ranker"] > gate["best"])
+        assert gate["ships"] == (gate["ranker"] > gate["best"] and gate["doubt"] <= 0.16)
+        assert gate["low"] <= gate["ranker"] - gate["best"] <= gate["high"]
         if not gate["ships"] and gate["best_source"] in found["models"]:
             assert found["models"][PRODUCT][domain] == found["models"][gate["best_source"]][domain]
     assert not Gate(ranker=0.2, best_source="als", best=0.2, rounds=3).ships
+    assert Gate(ranker=0.3, best_source="als", best=0.2, rounds=3).ships
+    assert not Gate(ranker=0.3, best_source="als", best=0.2, rounds=3, low=-0.1, high=0.3, doubt=0.2).ships
+
+
+def _gate(monkeypatch, gain: np.ndarray) -> Gate:
+    """The gate of a validation on which the ranker gains so much for each person."""
+    plan = make_plan("temporal", make_logs([blocks()])[0], Choices(label_stages=0))
+    sources = {name: SOURCES[name]() for name in ("popularity", "item_knn")}
+    (ready,) = (prepared(stage, sources, RECIPE.ranker) for stage in plan.validation)
+    queries = ready.stage.queries[0].take(np.arange(len(gain)))
+    ready = replace(ready, stage=replace(ready.stage, queries=(queries,)))
+    half = np.full(len(gain), 0.5)
+    monkeypatch.setattr(training, "rank_candidates", lambda *given, **options: half + gain)
+    monkeypatch.setattr(training, "rank_source", lambda source, *rest, **options: half - (source.name == "popularity"))
+    monkeypatch.setattr(training, "per_person", lambda values: {"ndcg@10": values})
+    ranker = Ranker(None, (), 0)
+    return training._gates([ready], Recipe(sources, RECIPE.ranker), ranker, ())[0]
+
+
+def test_the_gate_wants_more_than_a_lucky_mean(monkeypatch) -> None:
+    noise = np.tile([0.1, -0.1], 20)
+    clear, lucky, worse = (_gate(monkeypatch, noise + mean) for mean in (0.05, 0.005, -0.05))
+    for gate, mean in ((clear, 0.05), (lucky, 0.005), (worse, -0.05)):
+        assert (gate.best_source, gate.best) == ("item_knn", 0.5)
+        assert gate.ranker - gate.best == pytest.approx(mean)
+        half = 1.96 * noise.std() / np.sqrt(40)
+        assert (gate.low, gate.high) == pytest.approx((mean - half, mean + half), abs=0.006)
+    assert [gate.ships for gate in (clear, lucky, worse)] == [True, False, False]
+    assert clear.doubt < 0.01 < 0.2 < lucky.doubt < 0.5 < worse.doubt
 
 
 def test_the_search_keeps_the_best_and_repeats() -> None:
@@ -254,11 +344,19 @@ def test_the_commands_tune_and_evaluate(tmp_path) -> None:
     base = ["--events", str(tmp_path / "events.csv"), "--protocol", "temporal"]
     run = CliRunner().invoke(app, ["tune", *base, "--out", str(out), "--trials", "1"])
     assert run.exit_code == 0, run.output
+    lines = [line for line in run.stderr.splitlines() if line.split()[1] in SOURCES]
+    assert [line.split()[1] for line in lines] == list(SOURCES)
+    assert all(
+        "cannot be used" in line or re.search(r"ndcg@10 0\.\d+, \d settings in \d+\.\d s", line) for line in lines
+    )
+    assert not re.search("of 14|ranker:", run.stdout)
     written = json.loads(out.read_text())
     assert set(written["validation"]) == {*written["sources"], "ranker"}
     run = CliRunner().invoke(app, ["evaluate", "recommender", *base, "--settings", str(out), "--json"])
     assert run.exit_code == 0, run.output
-    found = json.loads(run.output)
+    assert "sources learned" in run.stderr
+    assert not logging.getLogger("crossdomain").handlers
+    found = json.loads(run.stdout)
     assert found["settings"] == written
     assert set(found["models"][PRODUCT]) == {"art", "books"}
     assert set(found["models"]) == {PRODUCT, *BASELINES}
@@ -317,6 +415,19 @@ def test_both_commands_ask_for_a_log_in_the_same_way() -> None:
     assert "--events" in run.output
 
 
+@pytest.mark.parametrize(("stages", "learned"), [(0, 1), (1, 2)])
+def test_label_stages_are_asked_for(tmp_path, monkeypatch, stages, learned) -> None:
+    pyarrow.csv.write_csv(blocks(people=60, items=6).drop_columns(["weight"]), tmp_path / "events.csv")
+    (tmp_path / "settings.json").write_text(json.dumps(RECIPE.as_document()))
+    asked = []
+    monkeypatch.setattr(training, "prepared", lambda stage, *rest: asked.append(stage) or prepared(stage, *rest))
+    options = ["--events", tmp_path / "events.csv", "--settings", tmp_path / "settings.json", "--label-stages", stages]
+    run = CliRunner().invoke(app, ["evaluate", "recommender", *map(str, options), "--json"])
+    assert run.exit_code == 0, run.output
+    assert json.loads(run.stdout)["choices"]["label_stages"] == stages
+    assert len(asked) == learned  # the validation, and what labels
+
+
 def test_texts_of_a_catalogue_in_all_formats(tmp_path) -> None:
     rows = [
         {"item_id": "1", "domain": "a", "title": "Soap", "description": "Mild <br>", "tags": "skin、bath"},
@@ -355,16 +466,22 @@ def test_events_from_all_formats_are_the_same(tmp_path) -> None:
     assert found[0][0] == {"user_id": "1", "domain": "a", "item_id": "7", "ts": 1704153600, "weight": 1.0}
 
 
-def test_rejections_take_back_and_types_weigh(tmp_path) -> None:
+def test_rejections_stay_and_types_weigh(tmp_path) -> None:
     rows = ["1,purchase,,1", "1,refund,,2", "2,view,,1", "3,impression,,1", "4,rating,5,1", "5,rating,1,1"]
     rows += ["6,refund,,1", "6,purchase,,2"]
     text = "\n".join(["user_id,domain,item_id,event_type,value,ts", *(f"u,d,{row}" for row in rows)])
     (tmp_path / "e.csv").write_text(text)
-    found = {row["item_id"]: round(row["weight"], 3) for row in read_events(tmp_path / "e.csv").to_pylist()}
-    assert found == {"2": 0.2, "4": 0.8, "6": 1.0}
-    others = {"view": 0.0, "purchase": 0.7}
-    found = {row["item_id"]: round(row["weight"], 3) for row in read_events(tmp_path / "e.csv", others).to_pylist()}
-    assert found == {"4": 0.8, "6": 0.7}
+    table = read_events(tmp_path / "e.csv")
+    found = [(row["item_id"], round(row["weight"], 3), row["rejects"]) for row in table.to_pylist()]
+    assert found == [
+        ("1", 1.0, False), ("1", 0.0, True), ("2", 0.2, False), ("4", 0.8, False), ("5", 0.0, True),
+        ("6", 0.0, True), ("6", 1.0, False),
+    ]  # fmt: skip
+    known = make_logs([table])[0]
+    assert [known.names.item_ids[int(item)].as_py() for item in known.standing().item] == ["2", "4", "6"]
+    others = read_events(tmp_path / "e.csv", {"view": 0.0, "purchase": 0.7})
+    found = {row["item_id"]: round(row["weight"], 3) for row in others.to_pylist() if not row["rejects"]}
+    assert found == {"1": 0.7, "4": 0.8, "6": 0.7}
 
 
 @pytest.mark.parametrize(

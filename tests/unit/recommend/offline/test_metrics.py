@@ -56,6 +56,15 @@ def test_ranks_against_the_mean_of_all_orders_of_ties() -> None:
         assert found[row] == pytest.approx(np.mean(shuffled), abs=0.25)
 
 
+def test_answers_of_some_people_are_theirs() -> None:
+    whole = _ranking([[1.0, 3.0], [math.inf], [6.0, 2.0, 9.0], [4.0]])
+    keep = np.array([False, True, True, False])
+    part = whole.where(keep)
+    assert part.rank.tolist() == [math.inf, 6, 2, 9]
+    for name, values in per_person(whole).items():
+        assert per_person(part)[name].tolist() == values[keep].tolist()
+
+
 def test_what_cannot_be_shown_has_no_rank() -> None:
     scores = np.array([[1, -np.inf, 0]], dtype=np.float32)
     assert expected_ranks(scores, np.array([0, 2]), np.array([1, 2])).tolist() == [np.inf, 2]

@@ -115,7 +115,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path, name, content, message) -
         (["view,", ","], "row 2 has no event_type"),
         (["rating,4", "rating,good"], "row 2: value 'good' is not a number"),
         (["impression,", "unsubscribe,"], "no row says what a person likes"),
-        (["view,", "refund,"], "no row says what a person likes"),
+        (["impression,", "refund,"], "no row says what a person likes"),
     ],
 )
 def test_types_and_values_that_say_nothing_are_named(tmp_path, rows, message) -> None:

@@ -4,7 +4,8 @@ import pytest
 import scipy.sparse as sp
 
 from crossdomain.recommend.offline.log import make_logs
-from crossdomain.recommend.offline.protocols import DAY
+from crossdomain.recommend.offline.protocols import DAY, Choices, make_plan
+from crossdomain.recommend.offline.search import SearchSettings, tune_source
 from crossdomain.recommend.offline.sources import SOURCES, Asked
 from crossdomain.recommend.offline.sources.als import Als
 from crossdomain.recommend.offline.sources.content import Content
@@ -256,6 +257,44 @@ def test_transitions_have_a_direction() -> None:
     np.testing.assert_allclose(state, [[0, 5, 2.5], [0, 0, 5], [0, 0, 0]])
     found = source.score(state, _asked(chain, people=[0]))
     assert found[0].argmax() == 2
+
+
+def test_steps_do_not_cross_the_pause_between_sessions() -> None:
+    minutes = [0, 20, 20 + 31, 20 + 31 + 1440, 20 + 31 + 2881]
+    chain = log([("u", "x", item) for item in "12345"], [60 * minute for minute in minutes])
+    pairs = {}
+    for gap in (0, 30, 31, 1440):
+        source = Transitions(
+            window=4, step_decay=0.5, gap_minutes=gap, backward=0, source_power=0, target_power=0, place_decay=1
+        )
+        state = source.learn(chain, seed=7, threads=1)
+        pairs[gap] = {(int(a), int(b)): float(state[a, b]) for a, b in zip(*state.nonzero(), strict=True)}
+    assert pairs[0] == {(a, b): 0.5 ** (b - a - 1) for a in range(5) for b in range(a + 1, 5)}
+    assert pairs[30] == {(0, 1): 1}
+    assert pairs[31] == {(0, 1): 1, (1, 2): 1, (0, 2): 0.5}
+    assert pairs[1440] == {**pairs[31], (2, 3): 1, (1, 3): 0.5, (0, 3): 0.25}
+    untimed = log([("u", "x", item) for item in "12345"])
+    found = [Transitions(gap_minutes=gap).learn(untimed, seed=7, threads=1) for gap in (0, 30)]
+    assert np.array_equal(*found)
+
+
+def test_the_search_finds_the_pause_where_sessions_have_a_subject() -> None:
+    """Of three kinds out of five a comes alone, and x two days later; at the end b is asked for, minutes after a."""
+    rng = np.random.default_rng(4)
+    rows, times = [], []
+    for person in range(120):
+        minute = person
+        for kind, steps in zip(rng.permutation(10), ("ax", "ax", "ax", "ab", "abc"), strict=False):
+            for item in steps:
+                minute += 2880 if item in "ax" else 10
+                rows.append((f"u{person:03d}", "x", f"{kind}{item}"))
+                times.append(60 * minute)
+    plan = make_plan("leave-one-out", make_logs([events(rows, times)])[0], Choices(label_stages=0))
+    found = tune_source("transitions", plan.validation, SearchSettings(trials=8, threads=1))
+    assert found.source.gap_minutes in (30, 1440)
+    assert found.trials == 10
+    untimed = make_plan("leave-one-out", log(rows), Choices(label_stages=0))
+    assert tune_source("transitions", untimed.validation, SearchSettings(trials=8, threads=1)).trials == 8
 
 
 def _prefix_sums(sequences, columns: int, weight, back: float, ahead: float):
