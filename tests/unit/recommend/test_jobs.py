@@ -417,7 +417,8 @@ def test_where_none_is_planted_nothing_is_transferred(tmp_path, monkeypatch, peo
             assert row["serves"] == POPULAR
             assert sources[target, segment] == {"popular"}
         else:
-            assert (row["verdict"], row["serves"]) == ("does_not_help", f"{model}_own_side")
+            assert row["verdict"] in ("does_not_help", "unclear")
+            assert row["serves"] == f"{model}_own_side"
             assert sources[target, segment] == {f"{model}_own_side"}
 
 
