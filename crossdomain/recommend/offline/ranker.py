@@ -42,7 +42,7 @@ class RankerSettings:
         bags: Rankers that are averaged, each with a seed of its own.
         stages: Most earlier stages that label it, the latest ones.
         most_doubt: Share of resamples of the validation's people in which it may be no better than the best source
-            alone and yet be used; 1 where a better mean is enough. ``docs/evaluation.md`` says what a stricter one costs.
+            alone and yet be used; 1: a better mean is enough. ``docs/evaluation.md`` says what a stricter one costs.
         seed: Seed of the samples and trees.
         threads: Threads.
     """
