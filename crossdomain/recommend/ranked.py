@@ -177,12 +177,14 @@ class RankedServer:
         log: Everybody's evidence on the day.
         offered: Items that may be recommended.
         moment: When the day ended, in seconds since 1970.
+        width: Items that lists are made from, so many at least of each source.
     """
 
     recommender: Recommender
     log: Log
     offered: Bools
     moment: int
+    width: int = 0
 
     def informed(self, target: int, units: Ints, *, own_side: bool) -> Bools:
         """Which of some units have a history that the ranker may use."""
@@ -204,7 +206,7 @@ class RankedServer:
         answerer = self._answerer(target, own_side=own_side)
         queries = questions(answerer.stage, target, units, self.moment)
         features = self._features(target, own_side=own_side)
-        return answerer.pool(features, queries, closed=closed, factor=factor), queries
+        return answerer.pool(features, queries, closed=closed, factor=factor, most=2 * self.width), queries
 
     def because(self, queries: Queries, item: Ints, pool: Pool, *, own_side: bool) -> tuple[Any, Bools]:
         """Items of the histories that lists rest on (see ``Source.explain``), and what is there by popularity."""
@@ -229,7 +231,7 @@ class RankedServer:
         if name not in self._made:
             history = within(self.log, target) if own_side else self.log
             answerer = Answerer(self.recommender, Stage(self.log, history, self.offered, ()), self._fitted)
-            self._made[name] = answerer, answerer.features()
+            self._made[name] = answerer, answerer.features(self.width)
         return self._made[name]
 
     def _answerer(self, target: int, *, own_side: bool) -> Answerer:

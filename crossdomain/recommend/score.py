@@ -231,12 +231,12 @@ class Scorer:
 
     @cached_property
     def _rankers(self) -> dict[str, RankedServer]:
-        audience = self.audience
-        found = {}
-        for served in self.champions.values():
-            if served.ranker is not None and audience.log is not None:
-                found[served.version] = RankedServer(served.ranker, audience.log, audience.offered, audience.moment)
-        return found
+        audience, width = self.audience, 2 * self._width
+        return {
+            served.version: RankedServer(served.ranker, audience.log, audience.offered, audience.moment, width)
+            for served in self.champions.values()
+            if served.ranker is not None and audience.log is not None
+        }
 
     @cached_property
     def _targets(self) -> list[_Target]:
@@ -354,7 +354,7 @@ class Scorer:
 
     def _of_pool(self, pool: Pool) -> tuple[Ints, Floats]:
         """The best by score; of what rules raise no more than they allow."""
-        width = self.settings.top_k * (_POOL if self._ranks_again else 1)
+        width = self._width
         promotions, raised = self.audience.promotions, self._raised[pool.item]
         item, score = pool.best(~raised, width)
         if promotions is None or not raised.any():
@@ -400,7 +400,7 @@ class Scorer:
 
     def _ranked(self, vectors: Factors, target: _Target, unwanted: sp.csr_matrix) -> tuple[Ints, Floats]:
         """The best by score; of what rules raise no more than they allow, so that there is enough of the rest."""
-        width = self.settings.top_k * (_POOL if self._ranks_again else 1)
+        width = self._width
         promotions = self.audience.promotions
         if promotions is None or not target.raised.any():
             return self._best(vectors, target.candidates, target.factors, unwanted, width)
@@ -433,6 +433,11 @@ class Scorer:
             (self.audience.items.creator, self.settings.creator_cap),
         ]
         return [(group, most) for group, most in caps if group is not None and most]
+
+    @property
+    def _width(self) -> int:
+        """Items that a list is made from."""
+        return self.settings.top_k * (_POOL if self._ranks_again else 1)
 
     @cached_property
     def _ranks_again(self) -> bool:

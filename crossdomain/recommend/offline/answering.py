@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -79,14 +80,10 @@ class Answerer:
     stage: Stage
     fitted: Sequence[Fitted]
 
-    def features(self) -> Features:
-        """Features of the stage's candidates."""
-        return Features(
-            self.stage,
-            self.fitted,
-            per_source=self.recommender.recipe.ranker.per_source,
-            without=self.recommender.without,
-        )
+    def features(self, least: int = 0) -> Features:
+        """Features of the stage's candidates: as many of each source as the ranker learned from, or ``least``."""
+        per_source = max(self.recommender.recipe.ranker.per_source, least)
+        return Features(self.stage, self.fitted, per_source=per_source, without=self.recommender.without)
 
     def pool(
         self,
@@ -108,10 +105,10 @@ class Answerer:
         """
         gate = self.recommender.gates.get(queries.domain)
         if gate is None or gate.ships:
-            work = lambda rows: self._ranked(features, queries, rows)  # noqa: E731
+            work = partial(self._ranked, features, queries)
         else:
             number = [one.source.name for one in self.fitted].index(gate.best_source)
-            work = lambda rows: self._single(number, queries, rows, most)  # noqa: E731
+            work = partial(self._single, number, queries, most)
         width = int(queries.truth.shape[1])
         parts = side_by_side(work, blocks(len(queries), width), self.recommender.recipe.ranker.threads)
         row, item, score, source = (np.concatenate(part) for part in zip(*parts, strict=True)) if parts else _nothing()
@@ -155,7 +152,7 @@ class Answerer:
         chosen: Ints = np.where(np.isfinite(telling).any(axis=1), telling.argmin(axis=1), places.argmin(axis=1))
         return chosen
 
-    def _single(self, number: int, queries: Queries, rows: slice, most: int) -> tuple[Ints, Ints, Floats, Ints]:
+    def _single(self, number: int, queries: Queries, most: int, rows: slice) -> tuple[Ints, Ints, Floats, Ints]:
         one = self.fitted[number]
         scores = one.source.score(one.state, asked_block(self.stage, queries, rows))
         Closed.of(self.stage, queries, rows).hide(scores)

@@ -25,7 +25,7 @@ from crossdomain.storage.home import Home, write_whole
 from crossdomain.storage.inspection import inspect
 from crossdomain.storage.lake import Lake, Staged
 from crossdomain.storage.models import ModelStore
-from crossdomain.storage.serving import current, publish
+from crossdomain.storage.serving import current, one_publisher, publish
 from crossdomain.tables import TableSpec
 from tests.faults.points import Point, Refusal, install, read_points
 from tests.unit.storage.test_maintenance import deliver, put, raw, rows_of, versions_of
@@ -44,7 +44,8 @@ class Act:
 
 
 def publish_day(lake: Lake, spec: TableSpec) -> None:
-    publish(lake, [(spec, lake.partitions(spec)[0])], date(2026, 1, 5))
+    with one_publisher(lake.home):
+        publish(lake, [(spec, lake.partitions(spec)[0])], date(2026, 1, 5))
 
 
 def publish_and_grow(lake: Lake, spec: TableSpec) -> None:
