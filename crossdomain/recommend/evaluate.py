@@ -252,19 +252,22 @@ def evaluate(split: Split, raters: Sequence[Rater], items: Items, settings: Reco
     values: dict[tuple[str, str, str, str], Mapping[str, Floats]] = {}
     metrics = []
     for target in (0, 1):
-        span = items.span(target)
+        name, span = items.domains[target], items.span(target)
         candidates = span.start + np.flatnonzero(split.popular[span] > 0)
-        for panel in _panels(split, items, target):
-            measured = [rater for rater in raters if panel.segment == "warm" or not rater.own_side]
-            truth = _new(split, panel.units, span)
-            question = _question(split, panel, items, target, candidates, settings.threads)
-            for rater in measured:
-                lists = _none(panel) if question is None else rater.lists(question, max(CUTOFFS))
-                values[rater.version, rater.name, items.domains[target], panel.segment] = measure(lists, truth)
-            for rater in measured:
-                own = values[rater.version, rater.name, items.domains[target], panel.segment]
-                base = values.get((BASELINE, BASELINE, items.domains[target], panel.segment))
-                metrics += [_metric(rater, items, target, panel, name, found, base) for name, found in own.items()]
+        panels = {panel.segment: panel for panel in _panels(split, items, target)}
+        truth = {segment: _new(split, panel.units, span) for segment, panel in panels.items()}
+        measured: dict[str, list[Rater]] = {segment: [] for segment in panels}
+        for rater in raters:
+            asked = [panel for panel in panels.values() if panel.segment == "warm" or not rater.own_side]
+            lists = _lists(rater, split, asked, items, target, candidates, settings.threads)
+            for panel, found in zip(asked, lists, strict=True):
+                measured[panel.segment].append(rater)
+                values[rater.version, rater.name, name, panel.segment] = measure(found, truth[panel.segment])
+        for segment, panel in panels.items():
+            base = values.get((BASELINE, BASELINE, name, segment))
+            for rater in measured[segment]:
+                own = values[rater.version, rater.name, name, segment]
+                metrics += [_metric(rater, items, target, panel, metric, found, base) for metric, found in own.items()]
     return Evaluation(metrics, values)
 
 
@@ -326,19 +329,20 @@ def _new(split: Split, units: Ints, span: slice) -> sp.csr_matrix:
     return truth
 
 
-def _question(
-    split: Split, panel: _Panel, items: Items, target: int, candidates: Ints, threads: int
-) -> Question | None:
-    """None where there is nobody, or nothing to rank."""
-    if not len(candidates) or not len(panel.units):
-        return None
-    blind = np.flatnonzero(panel.hidden)
-    evidence, seen = (hide(matrix[panel.units], items, blind, target) for matrix in (split.evidence, split.seen))
-    return Question(target, panel.units, panel.hidden, evidence, seen, candidates, items, threads)
-
-
-def _none(panel: _Panel) -> Ints:
-    return np.full((len(panel.units), max(CUTOFFS)), -1, dtype=np.int64)
+def _lists(
+    rater: Rater, split: Split, panels: Sequence[_Panel], items: Items, target: int, candidates: Ints, threads: int
+) -> list[Ints]:
+    """A rater's lists for the people of each panel; whoever is asked in the same way in several is asked once."""
+    keys = [2 * panel.units + panel.hidden for panel in panels]
+    asked = np.unique(np.concatenate(keys))
+    lists = np.full((len(asked), max(CUTOFFS)), -1, dtype=np.int64)
+    if len(asked) and len(candidates):
+        units, blind = asked // 2, asked % 2 == 1
+        hidden = np.flatnonzero(blind)
+        evidence, seen = (hide(matrix[units], items, hidden, target) for matrix in (split.evidence, split.seen))
+        question = Question(target, units, blind, evidence, seen, candidates, items, threads)
+        lists = rater.lists(question, max(CUTOFFS))
+    return [lists[np.searchsorted(asked, key)] for key in keys]
 
 
 def _metric(
