@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from crossdomain.jobs.behaviour import Behaviour, day_began, recipe
@@ -108,6 +109,7 @@ def save_ranker(ctx: JobContext, learned: Learned, metadata: Mapping[str, Any]) 
     described = {
         **metadata,
         "model": KIND,
+        "libraries": {**metadata["libraries"], **{name: version(name) for name in ("lightgbm", "scikit-learn")}},
         "sources": sorted(learned.model.recipe.sources),
         "trees": ranker.rounds,
         "gates": {
