@@ -23,7 +23,7 @@ from crossdomain.recommend.offline.answering import Answerer, Pool, questions
 from crossdomain.recommend.offline.blend import Blend, Linear
 from crossdomain.recommend.offline.features import Features, Fitted, fit_sources
 from crossdomain.recommend.offline.log import Log
-from crossdomain.recommend.offline.protocols import Queries, Stage
+from crossdomain.recommend.offline.protocols import Queries, Stage, in_span
 from crossdomain.recommend.offline.ranker import Ranker, RankerSettings
 from crossdomain.recommend.offline.ranker_search import Prepared, prepared
 from crossdomain.recommend.offline.search import some
@@ -96,7 +96,7 @@ def stage_of(window: Window, hidden: tuple[Ints, Ints], seed: int) -> Stage:
     has_history = np.diff(known.indptr) > 0
     asked = []
     for domain in range(len(known.names.domains)):
-        truth = _only(fresh, known.names.span(domain))
+        truth = in_span(fresh, known.names.span(domain))
         user = np.flatnonzero((np.diff(truth.indptr) > 0) & has_history)
         if len(user):
             moment = np.full(len(user), window.moment, dtype=np.int64)
@@ -297,12 +297,3 @@ def _of_units(log: Log, units: Ints) -> Log:
     chosen = np.zeros(len(log.names.users), dtype=bool)
     chosen[units] = True
     return log.where(chosen[log.user])
-
-
-def _only(matrix: sp.csr_matrix, span: slice) -> sp.csr_matrix:
-    """The matrix without the cells outside a span of its columns."""
-    keep = (matrix.indices >= span.start) & (matrix.indices < span.stop)
-    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))[keep]
-    found = sp.csr_matrix((matrix.data[keep], (rows, matrix.indices[keep])), shape=matrix.shape)
-    found.sort_indices()
-    return found

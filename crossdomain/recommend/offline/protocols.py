@@ -206,7 +206,7 @@ def _cut(log: Log, start: int, until: int, choices: Choices, *, whole: bool) -> 
     known = np.diff(train.indptr) > 0
     queries = []
     for domain in range(len(log.names.domains)):
-        here = _in_domain(truth, log.names.span(domain))
+        here = in_span(truth, log.names.span(domain))
         user = np.flatnonzero((np.diff(here.indptr) > 0) & known)
         user = user if whole else _some(user, choices.max_people, choices.seed)
         if len(user):
@@ -327,7 +327,7 @@ def _hidden(
     outcome = _of_side(log if test is None else test, target, asked).standing()
     moment = int(log.ts.max()) + 1 if log.timed else 0
     catalogue = _all_but_later(log, test) if whole else _rankable(train, moment)
-    truth = _in_domain(outcome.matrix, log.names.span(target))
+    truth = in_span(outcome.matrix, log.names.span(target))
     user = np.flatnonzero(np.diff(truth.indptr) > 0)
     user = user if whole else _some(user, choices.max_people, choices.seed)
     moments = np.full(len(user), moment, dtype=np.int64)
@@ -350,7 +350,7 @@ def _held_out(
     queries = []
     for domain in range(len(log.names.domains)):
         span = log.names.span(domain)
-        here = _in_domain(truth, span)
+        here = in_span(truth, span)
         user = np.flatnonzero(np.diff(here.indptr) > 0)
         user = user if whole else _some(user, choices.max_people, choices.seed)
         if not len(user):
@@ -358,7 +358,7 @@ def _held_out(
         sampled = None
         if choices.negatives:
             open_items = np.flatnonzero(catalogue[span]) + span.start
-            met = _in_domain(train.seen[user] + here[user], span)
+            met = in_span(train.seen[user] + here[user], span)
             seed = int(np.random.SeedSequence([choices.seed, part, domain]).generate_state(1, np.uint64)[0])
             sampled = _sampled(met, here[user], open_items, choices.negatives, seed)
         queries.append(Queries(domain, user.astype(np.int32), latest[user], here[user], sampled))
@@ -451,7 +451,8 @@ def _new(outcome: Log, before: Log) -> sp.csr_matrix:
     return fresh.tocsr()
 
 
-def _in_domain(matrix: sp.csr_matrix, span: slice) -> sp.csr_matrix:
+def in_span(matrix: sp.csr_matrix, span: slice) -> sp.csr_matrix:
+    """The matrix without the cells outside a span of its columns."""
     keep = (matrix.indices >= span.start) & (matrix.indices < span.stop)
     rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))[keep]
     part = sp.csr_matrix((matrix.data[keep], (rows, matrix.indices[keep])), shape=matrix.shape)
