@@ -25,6 +25,7 @@ of the person. ``unpersonalised``: the list that everybody gets, because the per
 nothing of the person was used. Of single rows in personal lists: ``promoted``: a pin. ``buy_again``: bought before and
 due again."""
 MODELLED = tuple(SOURCES.index(name) for name in ("als", "als_own_side", "ranker", "ranker_own_side"))
+RANKED = tuple(SOURCES.index(name) for name in ("ranker", "ranker_own_side"))
 RULES = "rules"
 """What stands for the model version of a pin."""
 PURCHASES = "purchases"
@@ -85,7 +86,8 @@ class Encoder:
     Attributes:
         person: Keys of all persons.
         items: All items.
-        versions: Version of each target domain's model, the domains by name.
+        versions: Version of each target domain's ALS model, the domains by name.
+        rankers: Version of each target domain's ranker; what stands for a domain without one is not looked at.
         rules: Names of the rules that promote.
         arms: Variants of persons; None without experiments.
     """
@@ -93,6 +95,7 @@ class Encoder:
     person: pa.Array
     items: Items
     versions: list[str]
+    rankers: list[str]
     rules: tuple[str, ...] = ()
     arms: Arms | None = None
 
@@ -118,10 +121,12 @@ class Encoder:
     def _version(self, source: npt.NDArray[np.int8], place: npt.NDArray[np.int32]) -> pa.DictionaryArray:
         """What gave the score: the target's model, popularity, a rule, or the purchases."""
         others = {"promoted": RULES, "buy_again": PURCHASES}
-        of_source = np.array([len(self.versions) + [POPULAR, *others.values()].index(others.get(name, POPULAR))
+        named = [*self.versions, *self.rankers]
+        of_source = np.array([len(named) + [POPULAR, *others.values()].index(others.get(name, POPULAR))
                               for name in SOURCES])  # fmt: skip
-        code = np.where(np.isin(source, MODELLED), place, of_source[source])
-        return _dictionary(code, pa.array([*self.versions, POPULAR, *others.values()], pa.string()))
+        models = place + np.where(np.isin(source, RANKED), len(self.versions), 0)
+        code = np.where(np.isin(source, MODELLED), models, of_source[source])
+        return _dictionary(code, pa.array([*named, POPULAR, *others.values()], pa.string()))
 
     def _variant(self, persons: slice, person: npt.NDArray[np.int32], source: npt.NDArray[np.int8]) -> pa.Array:
         """Variants of the rows; a list that uses nothing of the person is no variant of anything."""

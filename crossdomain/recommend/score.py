@@ -261,6 +261,7 @@ class Scorer:
             person=audience.people.person,
             items=audience.items,
             versions=[target.served.version for target in self._trials],
+            rankers=[target.served.version for target in self._targets],
             rules=() if audience.promotions is None else audience.promotions.names,
             arms=self.arms,
         )

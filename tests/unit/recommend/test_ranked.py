@@ -10,7 +10,9 @@ import pytest
 
 from crossdomain.jobs import score, train
 from crossdomain.jobs.ranking import test_windows as windows_of
+from crossdomain.recommend.champion import POPULAR
 from crossdomain.recommend.interactions import met
+from crossdomain.recommend.list_rows import SOURCES, Encoder, Lists
 from crossdomain.recommend.logs import log_of, names_of, within, without
 from crossdomain.recommend.offline.answering import Pool
 from crossdomain.recommend.ranked import Window, default_recipe, from_files, learn_day, stage_of, to_files
@@ -276,3 +278,19 @@ def test_names_are_those_of_the_run(world):
     names = names_of(people, items)
     assert names.span(1) == items.span(1)
     assert met(pairs, people, items).shape == (len(names.users), len(names.item_ids))
+
+
+def test_a_row_names_the_version_that_scored_it_also_beside_an_experiment_on_another_model(world):
+    _, people, items = read(connect(*world, CATALOGUE), RecommendSettings())
+    encoder = Encoder(
+        person=people.person, items=items, versions=["als beauty", "als"], rankers=["ranks beauty", "ranks"]
+    )
+    lists = Lists.empty(1, 2, 5)
+    lists.item[:] = 0
+    wanted = ("ranker", "als", "ranker_own_side", "als_own_side", "popular")
+    lists.source[0, :] = [SOURCES.index(name) for name in wanted]
+    rows = encoder.table(slice(0, 1), lists).to_pylist()
+    assert [row["source"] for row in rows] == [*wanted, *wanted]
+    assert [row["model_version"] for row in rows] == [
+        "ranks beauty", "als beauty", "ranks beauty", "als beauty", POPULAR, "ranks", "als", "ranks", "als", POPULAR
+    ]  # fmt: skip
