@@ -1,7 +1,7 @@
 """### Trains the recommender and names the champion of the day.
 
-**Does** train ALS on what was known on the day, measure it on the last days against popularity, and keep or
-change the champion by a paired test; and ask whether the other side helps, by direction and segment.
+**Does** train ALS and a ranker on what was known on the day, measure them on the last days against popularity, and
+keep or change the champion by a paired test; and ask whether the other side helps, by direction and segment.
 
 **Runs on** `catalogue`, `people` or `holdings`, which `people_daily` emits at once. A late purchase changes only the
 last of an earlier day, which stays as it was known: its run is skipped. **Outputs** `serving.model_metrics`,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from crossdomain.cli.output import Json, show
+from crossdomain.cli.output import Json, progress, show
 from crossdomain.errors import MissingInput
 from crossdomain.settings import Settings, parse_day
 
@@ -39,11 +40,6 @@ def weights(
         "validation": {"in_force": round(found.validation_before, 6), "learned": round(found.validation, 6)},
         "test": found.test,
     }
-    rows = [
-        [domain, one["people"], one["value_before"], one["value"], f"{one['low']} to {one['high']}"]
-        for domain, one in found.test.items()
-        if one is not None
-    ]
     facts = {
         **chosen,
         "NDCG@10 on validation, in force": f"{found.validation_before:.4f}, the domains added up",
@@ -56,8 +52,17 @@ def weights(
         title=f"event weights learned for {date}, {found.trials} trials",
         facts=facts,
         columns=("target", "test people", "NDCG@10 in force", "learned", "difference, 95 %"),
-        rows=rows,
+        rows=_tested(found.test),
     )
+
+
+def _tested(test: Mapping[str, Mapping[str, Any] | None]) -> list[list[Any]]:
+    """Rows of a choice beside what is in force, of the domains in which somebody could be tested."""
+    return [
+        [domain, one["people"], one["value_before"], one["value"], f"{one['low']} to {one['high']}"]
+        for domain, one in test.items()
+        if one is not None
+    ]
 
 
 @app.command("tune")
@@ -76,18 +81,15 @@ def tune(
     from crossdomain.jobs.behaviour import recipe_path
     from crossdomain.jobs.learning_recipe import learn_recipe
     from crossdomain.recommend.ranked import recipe_document
-    from crossdomain.storage.home import write_whole
+    from crossdomain.storage.analyst_files import check_writable, write_file
 
     settings = Settings.from_env()
-    found = learn_recipe(settings, parse_day(date), trials=trials, budget=budget)
     path = out or recipe_path(settings)
+    check_writable(path)  # before the search, which may take hours
+    with progress():
+        found = learn_recipe(settings, parse_day(date), trials=trials, budget=budget)
     recipe = recipe_document(found.recipe)
-    write_whole(path, (json_module.dumps(recipe, indent=1, sort_keys=True) + "\n").encode())
-    rows = [
-        [domain, one["people"], one["value_before"], one["value"], f"{one['low']} to {one['high']}"]
-        for domain, one in found.test.items()
-        if one is not None
-    ]
+    write_file(path, (json_module.dumps(recipe, indent=1, sort_keys=True) + "\n").encode())
     show(
         {"written": str(path), "recipe": recipe, "test": found.test},
         json=json,
@@ -97,7 +99,7 @@ def tune(
             "keep them": "where an interval below lies above 0; else delete the file",
         },
         columns=("target", "test people", "NDCG@10 in force", "found", "difference, 95 %"),
-        rows=rows,
+        rows=_tested(found.test),
     )
 
 

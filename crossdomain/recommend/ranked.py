@@ -21,7 +21,7 @@ from crossdomain.recommend.interactions import Bools, Floats, Ints
 from crossdomain.recommend.logs import within, without
 from crossdomain.recommend.offline.answering import Answerer, Pool, questions
 from crossdomain.recommend.offline.blend import Blend, Linear
-from crossdomain.recommend.offline.features import Features, Fitted, fit_sources
+from crossdomain.recommend.offline.features import Fitted, fit_sources
 from crossdomain.recommend.offline.log import Log
 from crossdomain.recommend.offline.protocols import Queries, Stage, in_span
 from crossdomain.recommend.offline.ranker import Ranker, RankerSettings
@@ -164,7 +164,7 @@ class RankedRater:
         stage = replace(self.answerer.stage, history=history, catalogue=catalogue)
         answerer = replace(self.answerer, stage=stage)
         queries = questions(stage, question.target, question.units, self.moment)
-        pool = answerer.pool(answerer.features(), queries, closed=question.seen)
+        pool = answerer.pool(queries, closed=question.seen)
         return pool.best(np.ones(len(pool.item), dtype=bool), length)[0]
 
 
@@ -205,8 +205,7 @@ class RankedServer:
         """
         answerer = self._answerer(target, own_side=own_side)
         queries = questions(answerer.stage, target, units, self.moment)
-        features = self._features(target, own_side=own_side)
-        return answerer.pool(features, queries, closed=closed, factor=factor, most=2 * self.width), queries
+        return answerer.pool(queries, closed=closed, factor=factor, most=2 * self.width), queries
 
     def because(self, queries: Queries, item: Ints, pool: Pool, *, own_side: bool) -> tuple[Any, Bools]:
         """Items of the histories that lists rest on (see ``Source.explain``), and what is there by popularity."""
@@ -223,22 +222,16 @@ class RankedServer:
         return fit_sources(stage, recipe.sources, seed=recipe.ranker.seed, threads=recipe.ranker.threads)
 
     @cached_property
-    def _made(self) -> dict[int, tuple[Answerer, Features]]:
+    def _made(self) -> dict[int, Answerer]:
         return {}
 
-    def _ready(self, target: int, *, own_side: bool) -> tuple[Answerer, Features]:
+    def _answerer(self, target: int, *, own_side: bool) -> Answerer:
         name = target if own_side else -1
         if name not in self._made:
             history = within(self.log, target) if own_side else self.log
-            answerer = Answerer(self.recommender, Stage(self.log, history, self.offered, ()), self._fitted)
-            self._made[name] = answerer, answerer.features(self.width)
+            stage = Stage(self.log, history, self.offered, ())
+            self._made[name] = Answerer(self.recommender, stage, self._fitted, self.width)
         return self._made[name]
-
-    def _answerer(self, target: int, *, own_side: bool) -> Answerer:
-        return self._ready(target, own_side=own_side)[0]
-
-    def _features(self, target: int, *, own_side: bool) -> Features:
-        return self._ready(target, own_side=own_side)[1]
 
 
 def recipe_document(recipe: Recipe) -> dict[str, Any]:

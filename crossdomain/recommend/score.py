@@ -360,8 +360,7 @@ class Scorer:
         item, score = pool.best(~raised, width)
         if promotions is None or not raised.any():
             return item, score
-        kept, kept_score = keep_to_rules(*pool.best(raised, width * _POOL), promotions)
-        return merge(item, score, kept[:, : promotions.room], kept_score[:, : promotions.room])
+        return _with_raised(item, score, pool.best(raised, width * _POOL), promotions)
 
     def _modelled(self, block: _Block, target: _Target, members: Bools, source: str) -> None:
         """Lists by the model, and by popularity for whom it knows nothing of; so too where there is no model."""
@@ -411,8 +410,7 @@ class Scorer:
         other = self._best(
             vectors, target.candidates[target.raised], target.factors[target.raised], unwanted, width * _POOL
         )
-        kept, kept_score = keep_to_rules(*other, promotions)
-        return merge(item, score, kept[:, : promotions.room], kept_score[:, : promotions.room])
+        return _with_raised(item, score, other, promotions)
 
     def _best(
         self, vectors: Factors, candidates: Ints, factors: Factors, unwanted: sp.csr_matrix, width: int
@@ -477,9 +475,7 @@ class Scorer:
             plain, raised = audience.offered & ~self._raised, audience.offered & self._raised
             item, score = _popular_best(audience, decayed, plain, target.domain, unwanted, k)
             other = _popular_best(audience, decayed, raised, target.domain, unwanted, k * _POOL)
-            kept, kept_score = keep_to_rules(*other, audience.promotions)
-            room = audience.promotions.room
-            item, score = merge(item, score, kept[:, :room], kept_score[:, :room])
+            item, score = _with_raised(item, score, other, audience.promotions)
         self._write(block, target, rows, item, score, source)
 
     def _write(self, block: _Block, target: _Target, rows: Ints, item: Ints, score: Floats, source: str) -> None:
@@ -520,6 +516,12 @@ class Scorer:
         block.lists.item[rows, target.place] = item
         block.lists.score[rows, target.place] = np.where(item >= 0, score, 0)
         block.lists.source[rows, target.place] = sources
+
+
+def _with_raised(item: Ints, score: Floats, raised: tuple[Ints, Floats], promotions: Promotions) -> tuple[Ints, Floats]:
+    """Lists with as much of what rules raise as they allow, by score."""
+    kept, kept_score = keep_to_rules(*raised, promotions)
+    return merge(item, score, kept[:, : promotions.room], kept_score[:, : promotions.room])
 
 
 def _popular_best(

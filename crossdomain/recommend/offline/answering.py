@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -74,20 +74,22 @@ class Answerer:
         recommender: The recommender.
         stage: What the sources learned from, what is known about people, and what can be ranked.
         fitted: The sources.
+        least: Fewest candidates of each source; else as many as the ranker learned from.
     """
 
     recommender: Recommender
     stage: Stage
     fitted: Sequence[Fitted]
+    least: int = 0
 
-    def features(self, least: int = 0) -> Features:
-        """Features of the stage's candidates: as many of each source as the ranker learned from, or ``least``."""
-        per_source = max(self.recommender.recipe.ranker.per_source, least)
+    @cached_property
+    def features(self) -> Features:
+        """Features of the stage's candidates."""
+        per_source = max(self.recommender.recipe.ranker.per_source, self.least)
         return Features(self.stage, self.fitted, per_source=per_source, without=self.recommender.without)
 
     def pool(
         self,
-        features: Features,
         queries: Queries,
         *,
         closed: sp.csr_matrix | None = None,
@@ -97,7 +99,6 @@ class Answerer:
         """Candidates of some queries with their scores.
 
         Args:
-            features: Features of the stage.
             queries: The queries.
             closed: Queries × all items that must not be shown.
             factor: What scores of all items are multiplied by.
@@ -105,7 +106,7 @@ class Answerer:
         """
         gate = self.recommender.gates.get(queries.domain)
         if gate is None or gate.ships:
-            work = partial(self._ranked, features, queries)
+            work = partial(self._ranked, self.features, queries)
         else:
             number = [one.source.name for one in self.fitted].index(gate.best_source)
             work = partial(self._single, number, queries, most)
